@@ -1,0 +1,50 @@
+/** One swc recipe for tests and for the bundles: decorators with their metadata, as Nest and class-validator need them. */
+const transform = {
+  '^.+\\.ts$': [
+    '@swc/jest',
+    {
+      jsc: {
+        parser: { syntax: 'typescript', decorators: true },
+        transform: { legacyDecorator: true, decoratorMetadata: true },
+        target: 'es2022',
+        keepClassNames: true,
+      },
+      module: { type: 'es6' },
+    },
+  ],
+}
+
+const project = (displayName, testMatch, more = {}) => ({
+  displayName,
+  testMatch,
+  transform,
+  extensionsToTreatAsEsm: ['.ts'],
+  moduleNameMapper: { '^@mcpctl/(.*)$': '<rootDir>/libs/$1', '^(\\.{1,2}/.*)\\.js$': '$1' },
+  testPathIgnorePatterns: ['/node_modules/', '/dist/'],
+  modulePathIgnorePatterns: ['<rootDir>/dist/'],
+  ...more,
+})
+
+const dockerOnly = ['\\.docker\\.', '/node_modules/', '/dist/']
+
+/**
+ * unit: pure. integration: a real PostgreSQL, real child processes. acceptance: the built mcpd, mcpctl and mcplocal.
+ * docker: what needs a Docker Engine as well; `.ci/run` starts one.
+ */
+export default {
+  projects: [
+    project('unit', ['<rootDir>/{apps,libs,test}/**/*.spec.ts'], {
+      testPathIgnorePatterns: ['\\.int\\.spec\\.ts$', '/test/acceptance/', ...dockerOnly],
+    }),
+    project('integration', ['<rootDir>/{apps,libs,test}/**/*.int.spec.ts'], {
+      testPathIgnorePatterns: dockerOnly,
+      globalSetup: '<rootDir>/test/support/global-setup.ts',
+      globalTeardown: '<rootDir>/test/support/global-teardown.ts',
+    }),
+    project('acceptance', ['<rootDir>/test/acceptance/**/*.spec.ts'], { testPathIgnorePatterns: dockerOnly }),
+    project('docker', ['<rootDir>/{apps,libs,test}/**/*.docker.spec.ts'], {
+      globalSetup: '<rootDir>/test/support/global-setup.ts',
+      globalTeardown: '<rootDir>/test/support/global-teardown.ts',
+    }),
+  ],
+}
