@@ -1,0 +1,68 @@
+/** Every reason for which mcpctl refuses a request. HTTP status and CLI exit code are tables over this list, at the two edges. */
+export const errorCodes = [
+  'BadRequest',
+  'Unauthorized',
+  'Forbidden',
+  'NotFound',
+  'MethodNotAllowed',
+  'NotAcceptable',
+  'AlreadyExists',
+  'Conflict',
+  'InUse',
+  'Expired',
+  'PreconditionFailed',
+  'TooLarge',
+  'UnsupportedMediaType',
+  'MisdirectedRequest',
+  'Invalid',
+  'IdempotencyKeyReused',
+  'PreconditionRequired',
+  'TooManyRequests',
+  'CommittedNotVisible',
+  'Unavailable',
+  'Timeout',
+  'Internal',
+] as const
+
+export type ErrorCode = (typeof errorCodes)[number]
+
+/** One wrong field: `pointer` is an RFC 6901 pointer into the object that was sent, for example `/spec/replicas`. */
+export interface FieldError {
+  pointer: string
+  /** The rule that was broken, for example `min` or `unknown-field`. */
+  code: string
+  /** Lower case, says what is wrong and what would be right; never repeats a value that may be secret. */
+  message: string
+}
+
+export interface ErrorDetails {
+  /** Plural name of the kind concerned, for example `servers`. */
+  kind?: string
+  name?: string
+  errors?: FieldError[]
+  /** Seconds after which trying again may succeed. */
+  retryAfter?: number
+  cause?: unknown
+}
+
+/** A refusal that a person can act on. Anything else that is thrown is a bug and answers 500. */
+export class DomainError extends Error {
+  override readonly name = 'DomainError'
+
+  constructor(
+    readonly code: ErrorCode,
+    message: string,
+    readonly details: ErrorDetails = {},
+  ) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause })
+  }
+}
+
+export const notFound = (plural: string, name: string) =>
+  new DomainError('NotFound', `${plural} "${name}" not found`, { kind: plural, name })
+
+export const alreadyExists = (plural: string, name: string) =>
+  new DomainError('AlreadyExists', `${plural} "${name}" already exists`, { kind: plural, name })
+
+export const invalid = (kind: string, name: string, errors: FieldError[]) =>
+  new DomainError('Invalid', `${kind} "${name}" is invalid`, { kind, name, errors })

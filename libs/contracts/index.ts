@@ -1,0 +1,7 @@
+export * from './errors'
+export * from './kind'
+export * from './manifest'
+export * from './names'
+export * from './object'
+export * from './problem'
+export * from './suggest'

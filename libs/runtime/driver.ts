@@ -1,0 +1,137 @@
+import type { FieldError } from '@mcpctl/contracts'
+import type { Readable, Writable } from 'node:stream'
+
+export type DriverName = 'docker' | 'process' | 'remote'
+
+/** What runs: the part of a server's spec that, once changed, means new instances. */
+export interface InstanceTemplate {
+  image?: string
+  /** `npm:@scope/name@1.2.3`, always an exact version. */
+  package?: string
+  url?: string
+  transport: 'stdio' | 'http' | 'sse'
+  /** Port inside the instance; http only. */
+  port?: number
+  /** Path of the MCP endpoint; http only, default `/mcp`. */
+  path?: string
+  command: string[]
+  args: string[]
+  env: { name: string; value: string }[]
+  resources?: { memory?: string; cpu?: string; pids?: number }
+  network?: { mode: 'none' | 'internal' | 'egress' }
+}
+
+/** One copy to run. The uid decides the identity: starting the same uid twice never makes two. */
+export interface InstanceOrder {
+  uid: string
+  name: string
+  serverUid: string
+  serverName: string
+  templateHash: string
+  template: InstanceTemplate
+  /** Leadership term under which it is started. */
+  term: number
+}
+
+export interface UnitExit {
+  code: number | null
+  signal: string | null
+  oom: boolean
+  /** RFC 3339. */
+  at: string
+}
+
+/** What a driver really has, whether or not anybody wants it. */
+export interface Unit {
+  instanceUid: string
+  serverUid: string
+  templateHash: string
+  /** Process id or container id. */
+  handle: string
+  state: 'created' | 'running' | 'exited'
+  /** RFC 3339; absent before the first start. */
+  startedAt?: string
+  /** Present when the state is `exited`. */
+  exit?: UnitExit
+}
+
+/** How to talk MCP to a running unit. */
+export type Connection =
+  /** Bytes in and out. `output` starts anywhere in the stream after a re-attach; ends when the unit is gone. */
+  { transport: 'stdio'; input: Writable; output: Readable; close(): void } | { transport: 'http'; url: string }
+
+/** Why a start did not work; `reason` becomes the condition's reason. */
+export class StartError extends Error {
+  override readonly name = 'StartError'
+
+  constructor(
+    readonly reason:
+      | 'ImagePullBackOff'
+      | 'ImageNotFound'
+      | 'PackageInstallFailed'
+      | 'RunContainerError'
+      | 'PortConflict'
+      | 'NameConflict'
+      | 'CreateConfigError',
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options)
+  }
+}
+
+/** The engine cannot be asked just now; nothing is known about its units. */
+export class RuntimeUnavailable extends Error {
+  override readonly name = 'RuntimeUnavailable'
+}
+
+export interface LogLine {
+  /** RFC 3339. */
+  at: string
+  stream: 'stdout' | 'stderr'
+  text: string
+}
+
+export interface LogOptions {
+  /** Keep on until the signal fires, across restarts of the unit. */
+  follow?: boolean
+  /** Only the last n lines. */
+  tail?: number
+  /** Only lines at or after this RFC 3339 instant. */
+  since?: string
+  signal?: AbortSignal
+}
+
+/**
+ * Runs instances. Every operation is idempotent by instance uid, so doing one twice is harmless.
+ * A driver touches only what carries this store's id.
+ */
+export interface Driver {
+  readonly name: DriverName
+  /** Whether instances are isolated from the host. */
+  readonly isolated: boolean
+  /** Fields of the template that cannot be enforced here; pointers as in the API object, for example `/spec/resources`. Empty: all can. */
+  unsupported(template: InstanceTemplate): FieldError[]
+  /** Resolves when the engine answers. Throws RuntimeUnavailable. */
+  ping(): Promise<void>
+  /**
+   * Makes sure that the unit runs: creates it, or finds it; one that has exited is replaced.
+   * Throws StartError when the template cannot run, RuntimeUnavailable when the engine is away.
+   */
+  start(order: InstanceOrder): Promise<Unit>
+  /** All units of this store. Throws RuntimeUnavailable. */
+  list(): Promise<Unit[]>
+  /**
+   * Stops the unit and waits: end of input (stdio) or SIGTERM (http), then SIGTERM, then SIGKILL after `graceSeconds` in all; nothing of it is left behind.
+   * Stopping one that is gone succeeds. Throws RuntimeUnavailable.
+   */
+  stop(instanceUid: string, graceSeconds: number): Promise<void>
+  /** A connection to a running unit. Throws when it does not run. */
+  connect(instanceUid: string): Promise<Connection>
+  /** Standard error of the unit (and standard output where it is not the MCP channel), oldest first; kept while the unit is known and 3 runs back. */
+  logs(instanceUid: string, options: LogOptions): AsyncIterable<LogLine>
+  /** Calls back when a unit changed or may have changed. A hint: `list` is the truth. */
+  onChange(listener: (instanceUid: string) => void): void
+  /** Lets go. Process children are stopped; containers run on. */
+  close(): Promise<void>
+}
