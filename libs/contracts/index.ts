@@ -1,3 +1,4 @@
+export * from './equal'
 export * from './errors'
 export * from './kind'
 export * from './manifest'

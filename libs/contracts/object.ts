@@ -67,6 +67,8 @@ export interface ResourceObject<Spec = Record<string, unknown>, Status = Record<
   metadata: ObjectMetadata
   spec: Spec
   status: Status
+  /** Names of the objects that refer to this one, by plural kind. Joined at read: outside resourceVersion and watch. */
+  referencedBy?: Record<string, string[]>
 }
 
 export interface ResourceList {

@@ -1,0 +1,37 @@
+import { defineKind } from '@mcpctl/contracts'
+
+export const serverKind = defineKind({
+  name: 'Server',
+  singular: 'server',
+  plural: 'servers',
+  shortNames: ['srv'],
+  verbs: ['get', 'list', 'create', 'update', 'delete'],
+  roles: ['view', 'create', 'edit', 'delete', 'run'],
+  applyOrder: 40,
+  fields: [
+    'image',
+    'package',
+    'url',
+    'transport',
+    'port',
+    'path',
+    'command',
+    'args',
+    'env',
+    'replicas',
+    'resources',
+    'network',
+  ],
+  columns: [
+    { header: 'READY', path: '{status.readyReplicas}/{spec.replicas}' },
+    { header: 'UP-TO-DATE', path: 'status.updatedReplicas' },
+    { header: 'AVAILABLE', path: 'status.availableReplicas' },
+    { header: 'STATUS', path: 'status.phase' },
+    { header: 'TRANSPORT', path: 'spec.transport', wide: true },
+    { header: 'SOURCE', path: 'status.source', wide: true },
+    { header: 'TOOLS', path: 'status.tools', wide: true },
+    { header: 'PROJECTS', path: 'referencedBy.projects', as: 'list', wide: true },
+    { header: 'PROTOCOL', path: 'status.protocol', wide: true },
+    { header: 'ISOLATED', path: 'status.isolated', as: 'yesno', wide: true },
+  ],
+})
