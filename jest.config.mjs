@@ -1,18 +1,6 @@
-/** One swc recipe for tests and for the bundles: decorators with their metadata, as Nest and class-validator need them. */
-const transform = {
-  '^.+\\.ts$': [
-    '@swc/jest',
-    {
-      jsc: {
-        parser: { syntax: 'typescript', decorators: true },
-        transform: { legacyDecorator: true, decoratorMetadata: true },
-        target: 'es2022',
-        keepClassNames: true,
-      },
-      module: { type: 'es6' },
-    },
-  ],
-}
+import { swcRecipe } from './scripts/lib/swc.mjs'
+
+const transform = { '^.+\\.ts$': ['@swc/jest', swcRecipe] }
 
 const project = (displayName, testMatch, more = {}) => ({
   displayName,
