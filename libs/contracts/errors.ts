@@ -42,6 +42,8 @@ export interface ErrorDetails {
   errors?: FieldError[]
   /** Seconds after which trying again may succeed. */
   retryAfter?: number
+  /** Position of a committed write; only with `CommittedNotVisible`. */
+  position?: string
   cause?: unknown
 }
 

@@ -1,0 +1,44 @@
+import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger'
+import { Matching, OneOf, Rule } from '@mcpctl/resource'
+import { serverNamePattern } from '@mcpctl/contracts'
+import { Type } from 'class-transformer'
+import { IsOptional, ValidateNested } from 'class-validator'
+
+const serversProblem = (value: unknown): string | undefined => {
+  if (!Array.isArray(value)) return 'must be a list of server names'
+  const wrong = value.findIndex((name) => typeof name !== 'string' || !serverNamePattern.test(name))
+  if (wrong !== -1) return `item ${String(wrong)} must be the name of a server`
+  const twice = value.find((name, index) => value.indexOf(name) !== index) as string | undefined
+  return twice === undefined ? undefined : `names "${twice}" twice`
+}
+
+/** Somebody who is told about a project. Carries no permission. */
+export class Member {
+  @ApiProperty({ enum: ['User', 'Group'] })
+  @OneOf('User', 'Group')
+  kind!: 'User' | 'Group'
+
+  @ApiProperty()
+  @Matching(/^[a-z0-9]([-a-z0-9.@_+]{0,61}[a-z0-9])?$/, 'be the name of a user or group')
+  name!: string
+}
+
+/** Desired state of a project: the servers that one endpoint offers. */
+export class ProjectSpec {
+  @ApiPropertyOptional()
+  @IsOptional()
+  @Rule('text', (value) =>
+    typeof value === 'string' && value.length <= 4096 && !value.includes('\0') ? undefined : 'must be text of at most 4096 characters',
+  )
+  description?: string
+
+  @ApiPropertyOptional({ type: [String], description: 'Names of existing servers.' })
+  @Rule('servers', serversProblem)
+  servers: string[] = []
+
+  @ApiPropertyOptional({ type: [Member] })
+  @Rule('list', (value) => (Array.isArray(value) ? undefined : 'must be a list of { kind, name } entries'))
+  @ValidateNested({ each: true })
+  @Type(() => Member)
+  members: Member[] = []
+}

@@ -1,0 +1,178 @@
+import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger'
+import { IntegerBetween, invalidValue, Matching, NotYet, OneOf, Rule, StringList } from '@mcpctl/resource'
+import { Type } from 'class-transformer'
+import { IsOptional, ValidateNested } from 'class-validator'
+
+const IMAGE = /^[\w][\w./:@-]{0,511}$/
+const PACKAGE = /^npm:(@[a-z0-9~-][a-z0-9._~-]*\/)?[a-z0-9~-][a-z0-9._~-]*@\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$/
+const MAX_VALUE = 64 * 1024
+const MAX_ENV = 256
+
+const packageProblem = (value: unknown): string | undefined => {
+  if (typeof value !== 'string') return invalidValue(value, 'must be a string like npm:@scope/name@1.2.3')
+  if (PACKAGE.test(value)) return undefined
+  if (value.startsWith('pypi:')) return 'pypi packages are not supported yet; use an npm package or an image'
+  if (!value.startsWith('npm:')) return invalidValue(value, 'must start with npm:, for example npm:@scope/name@1.2.3')
+  return invalidValue(value, 'must name an exact version, for example npm:@scope/name@1.2.3')
+}
+
+const SOURCES = ['image', 'package', 'url'] as const
+
+const sourceProblem = (server: Record<string, unknown>): string | undefined => {
+  const given = SOURCES.filter((source) => server[source] !== undefined)
+  if (given.length === 1) return undefined
+  const found = given.length === 0 ? 'none was given' : `${given.join(' and ')} were given`
+  return `exactly one of image, package and url says what to run; ${found}`
+}
+
+const transportProblem = (server: Record<string, unknown>): string | undefined => {
+  if (server['url'] !== undefined && server['transport'] === 'stdio') return 'a server behind a url speaks http'
+  if (server['image'] !== undefined && server['transport'] === 'http' && server['port'] === undefined)
+    return 'an image with transport http needs a port'
+  return undefined
+}
+
+const envProblem = (value: unknown): string | undefined => {
+  if (!Array.isArray(value)) return 'must be a list of { name, value } entries'
+  if (value.length > MAX_ENV) return `must have at most ${String(MAX_ENV)} entries`
+  const names = value.map((entry) => (entry as { name?: unknown } | null)?.name)
+  const twice = names.find((name, index) => names.indexOf(name) !== index)
+  return twice === undefined ? undefined : `names ${JSON.stringify(twice)} twice`
+}
+
+/** One variable of an instance's environment. */
+export class EnvVar {
+  @ApiProperty({ pattern: '^[A-Za-z_][A-Za-z0-9_]*$' })
+  @Rule('env-name', (value) =>
+    typeof value === 'string' && /^[A-Za-z_][A-Za-z0-9_]{0,252}$/.test(value)
+      ? undefined
+      : 'must be letters, digits and "_", not starting with a digit',
+  )
+  name!: string
+
+  @ApiProperty({ description: 'Plain text, at most 64 KiB.' })
+  @Rule('env-value', (value, entry) => {
+    // The value itself never shows in the message: it may be a credential in the wrong place.
+    if (value === undefined && entry['valueFrom'] !== undefined) return undefined
+    if (typeof value !== 'string') return 'must be a string; quote it'
+    return value.includes('\0') || value.length > MAX_VALUE ? 'must be at most 64 KiB of text without NUL' : undefined
+  })
+  value!: string
+
+  @IsOptional()
+  @NotYet()
+  valueFrom?: never
+}
+
+/** Limits of one instance. Enforced by the docker driver. */
+export class Resources {
+  @ApiPropertyOptional({ example: '512Mi' })
+  @IsOptional()
+  @Matching(/^[1-9]\d{0,8}(Ki|Mi|Gi|K|M|G)?$/, 'be a quantity like 512Mi or 1Gi')
+  memory?: string
+
+  @ApiPropertyOptional({ example: '0.5' })
+  @IsOptional()
+  @Matching(/^(\d{1,3}(\.\d{1,3})?|\d{1,6}m)$/, 'be a number of processors like "0.5" or 500m')
+  cpu?: string
+
+  @ApiPropertyOptional({ minimum: 1, maximum: 32768 })
+  @IsOptional()
+  @IntegerBetween(1, 32768)
+  pids?: number
+}
+
+export class Network {
+  @ApiProperty({ enum: ['none', 'internal', 'egress'] })
+  @OneOf('none', 'internal', 'egress')
+  mode!: 'none' | 'internal' | 'egress'
+
+  @IsOptional()
+  @NotYet()
+  allow?: never
+}
+
+/** Desired state of a server: what to run and how many. */
+export class ServerSpec {
+  @ApiPropertyOptional({ description: 'Container image.', example: 'ghcr.io/github/github-mcp-server:v0.9' })
+  @IsOptional()
+  @Matching(IMAGE, 'be an image reference like ghcr.io/team/server:1.2')
+  image?: string
+
+  @ApiPropertyOptional({ description: 'npm package, exact version.', example: 'npm:@scope/name@1.2.3' })
+  @IsOptional()
+  @Rule('package', packageProblem)
+  package?: string
+
+  @ApiPropertyOptional({ description: 'Remote server, https.', example: 'https://mcp.example.com/mcp' })
+  @IsOptional()
+  @Matching(/^https?:\/\/\S{1,2000}$/, 'be an https URL')
+  url?: string
+
+  @ApiPropertyOptional({ enum: ['stdio', 'http'], description: 'Default: http for a url, else stdio.' })
+  @IsOptional()
+  @OneOf('stdio', 'http')
+  transport?: 'stdio' | 'http'
+
+  @ApiPropertyOptional({ minimum: 1, maximum: 65535, description: 'Port inside the container; transport http only.' })
+  @IsOptional()
+  @IntegerBetween(1, 65535)
+  port?: number
+
+  @ApiPropertyOptional({ description: 'Path of the MCP endpoint; transport http only.', default: '/mcp' })
+  @IsOptional()
+  @Matching(/^\/[\w\-./~%]{0,500}$/, 'be an absolute path like /mcp')
+  path?: string
+
+  @ApiPropertyOptional({ type: [String], description: 'Replaces the entry point. An argv list, never a shell string.' })
+  @StringList(256)
+  @Rule('whole-source', (_, server) => sourceProblem(server))
+  command: string[] = []
+
+  @ApiPropertyOptional({ type: [String] })
+  @StringList(256)
+  @Rule('whole-transport', (_, server) => transportProblem(server))
+  args: string[] = []
+
+  @ApiPropertyOptional({ type: [EnvVar] })
+  @Rule('env', envProblem)
+  @ValidateNested({ each: true })
+  @Type(() => EnvVar)
+  env: EnvVar[] = []
+
+  @ApiPropertyOptional({ minimum: 0, maximum: 100, default: 1 })
+  @IntegerBetween(0, 100)
+  replicas = 1
+
+  @ApiPropertyOptional({ type: Resources })
+  @IsOptional()
+  @ValidateNested()
+  @Type(() => Resources)
+  resources?: Resources
+
+  @ApiPropertyOptional({ type: Network })
+  @IsOptional()
+  @ValidateNested()
+  @Type(() => Network)
+  network?: Network
+
+  @IsOptional()
+  @NotYet()
+  secretFiles?: never
+
+  @IsOptional()
+  @NotYet()
+  strategy?: never
+
+  @IsOptional()
+  @NotYet()
+  probes?: never
+
+  @IsOptional()
+  @NotYet()
+  secretRotation?: never
+
+  @IsOptional()
+  @NotYet()
+  tools?: never
+}

@@ -1,0 +1,36 @@
+import type { View, ViewObject } from '@mcpctl/read-model'
+import type { InstanceTemplate } from '@mcpctl/runtime'
+import type { ServerEvent, ServerReport } from './server.decider'
+
+export type ServerObject = ViewObject<InstanceTemplate & { replicas: number }, Partial<ServerReport> & { source: string }>
+
+const sourceOf = ({ image, package: name, url }: InstanceTemplate) => image ?? name ?? url ?? ''
+
+const pending = { phase: 'Progressing', replicas: 0, updatedReplicas: 0, readyReplicas: 0, availableReplicas: 0 }
+
+/** What `get` and `describe` show of a server. */
+export const serverView: View<ServerObject, ServerEvent> = (server, event) => {
+  if (event.type === 'ServerCreated') {
+    const { name, labels, annotations, template, replicas } = event.data
+    const status = { ...pending, source: sourceOf(template) }
+    return { name, labels, annotations, spec: { ...template, replicas }, status }
+  }
+  if (!server) return undefined
+  switch (event.type) {
+    case 'ServerTemplateChanged': {
+      const { template } = event.data
+      const status = { ...server.status, source: sourceOf(template) }
+      return { ...server, spec: { ...template, replicas: server.spec.replicas }, status }
+    }
+    case 'ReplicasChanged':
+      return { ...server, spec: { ...server.spec, replicas: event.data.replicas } }
+    case 'ServerLabelled':
+      return { ...server, ...event.data }
+    case 'ServerStatusReported':
+      return { ...server, status: { ...event.data, source: server.status.source } }
+    case 'ServerDeletionRequested':
+      return { ...server, deletionTimestamp: event.data.at, status: { ...server.status, phase: 'Terminating' } }
+    case 'ServerDeleted':
+      return undefined
+  }
+}

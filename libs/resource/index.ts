@@ -1,0 +1,7 @@
+export * from './handlers'
+export * from './labels'
+export * from './parse-spec'
+export * from './request-runner'
+export * from './requests'
+export * from './resource'
+export * from './rules'

@@ -1,0 +1,54 @@
+import { didYouMean, type FieldError } from '@mcpctl/contracts'
+import type { Type } from '@nestjs/common'
+import { plainToInstance } from 'class-transformer'
+import { getMetadataStorage, validateSync, type ValidationError } from 'class-validator'
+
+/** Known property names of a schema class, inherited ones included. */
+export const fieldNames = (schema: Type): string[] => [
+  ...new Set(
+    getMetadataStorage()
+      .getTargetValidationMetadatas(schema, '', true, false)
+      .map((metadata) => metadata.propertyName)
+      .filter((name) => name !== ''),
+  ),
+]
+
+/** RFC 6901. */
+const escapePointer = (key: string) => key.replaceAll('~', '~0').replaceAll('/', '~1')
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+const flatten = (errors: ValidationError[], prefix: string): FieldError[] =>
+  errors.flatMap((error) => {
+    const pointer = `${prefix}/${escapePointer(error.property)}`
+    const own = Object.entries(error.constraints ?? {}).map(([code, message]) => fieldError(error, pointer, code, message))
+    return [...own, ...flatten(error.children ?? [], pointer)]
+  })
+
+const fieldError = (error: ValidationError, pointer: string, code: string, message: string): FieldError => {
+  if (code === 'whitelistValidation') {
+    const known = fieldNames((error.target as object).constructor as Type)
+    return { pointer, code: 'unknown-field', message: `unknown field${didYouMean(error.property, known)}` }
+  }
+  // The class-level rules hang on a property only because decorators need one; they speak of the whole object.
+  return { pointer: code.startsWith('whole-') ? pointer.slice(0, pointer.lastIndexOf('/')) : pointer, code, message }
+}
+
+/** Parses by a schema class: strict about unknown fields, one error per field with a pointer below `prefix`; defaults filled in. */
+export const parseSpec = <Spec extends object>(
+  schema: Type<Spec>,
+  input: unknown,
+  prefix = '/spec',
+): { spec: Spec; errors: FieldError[] } => {
+  if (!isObject(input))
+    return { spec: new schema(), errors: [{ pointer: prefix, code: 'type', message: 'must be an object' }] }
+  const spec = plainToInstance(schema, input, { exposeDefaultValues: true })
+  const errors = validateSync(spec, {
+    whitelist: true,
+    forbidNonWhitelisted: true,
+    forbidUnknownValues: true,
+    stopAtFirstError: true,
+  })
+  return { spec, errors: flatten(errors, prefix) }
+}

@@ -1,0 +1,90 @@
+import { DomainError } from '@mcpctl/contracts'
+import { Overtaken, UnitOfWork, type EventLog, type EventMeta, type Fence, type JsonObject } from '@mcpctl/event-store'
+import type { CommandContext } from './requests'
+
+export interface Asked {
+  meta: EventMeta
+  /** Present when the client sent an idempotency key. */
+  command?: { id: string; requestHash: string }
+  fence?: Fence
+  /** Decide, append nothing. */
+  dryRun?: boolean
+}
+
+export interface Answered<R> {
+  result: R
+  /** Position of the last event of the request; undefined when nothing changed. */
+  position: bigint | undefined
+  replayed: boolean
+}
+
+export interface Visibility {
+  /** Whether the read models have passed the position, waiting for it within a bound. */
+  waitFor(position: bigint): Promise<boolean>
+}
+
+const ATTEMPTS = 5
+
+/** Runs one request: decide, append once, wait until its own view shows it. */
+export class RequestRunner {
+  constructor(
+    private readonly log: EventLog,
+    private readonly visibility: Visibility,
+  ) {}
+
+  /**
+   * Runs `body` in a unit of work and commits it. Overtaken by another writer, it runs again on fresh facts, five times at most, then throws Conflict.
+   * A command that was answered before is answered again, not executed. Throws CommittedNotVisible when the view lags.
+   */
+  async run<R extends JsonObject>(asked: Asked, body: (context: CommandContext) => Promise<R>): Promise<Answered<R>> {
+    const replay = await this.replay<R>(asked)
+    if (replay) return replay
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.attempt(asked, body)
+      } catch (error) {
+        if (!(error instanceof Overtaken)) throw error
+        if (attempt === ATTEMPTS)
+          throw new DomainError('Conflict', `other writers were faster ${String(ATTEMPTS)} times; try again`, { cause: error })
+      }
+    }
+  }
+
+  private async attempt<R extends JsonObject>(
+    asked: Asked,
+    body: (context: CommandContext) => Promise<R>,
+  ): Promise<Answered<R>> {
+    const unit = new UnitOfWork(this.log, {
+      meta: asked.command ? { ...asked.meta, commandId: asked.command.id } : asked.meta,
+      ...(asked.fence && { fence: asked.fence }),
+    })
+    const result = await body({ meta: asked.meta, unit, now: new Date().toISOString() })
+    if (asked.dryRun) return { result, position: undefined, replayed: false }
+    const verdict = await unit.commit(asked.command && { ...asked.command, result })
+    const position = verdict.last ?? undefined
+    await this.show(position)
+    if (verdict.status === 'duplicate') return { result: (verdict.result ?? result) as R, position, replayed: true }
+    return { result, position, replayed: false }
+  }
+
+  private async replay<R extends JsonObject>({ command, dryRun }: Asked): Promise<Answered<R> | undefined> {
+    if (!command || dryRun) return undefined
+    const stored = await this.log.command(command.id)
+    if (!stored) return undefined
+    if (stored.requestHash !== command.requestHash)
+      throw new DomainError(
+        'IdempotencyKeyReused',
+        'this idempotency key was used for another request; send a new key',
+      )
+    await this.show(stored.last ?? undefined)
+    return { result: stored.result as R, position: stored.last ?? undefined, replayed: true }
+  }
+
+  private async show(position: bigint | undefined): Promise<void> {
+    if (position === undefined || (await this.visibility.waitFor(position))) return
+    throw new DomainError('CommittedNotVisible', `committed at position ${String(position)}, not visible yet; do not send it again`, {
+      position: String(position),
+      retryAfter: 1,
+    })
+  }
+}

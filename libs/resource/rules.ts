@@ -1,0 +1,60 @@
+import { registerDecorator, type ValidationArguments, type ValidationOptions } from 'class-validator'
+
+type Check = (value: unknown, object: Record<string, unknown>) => string | undefined
+
+/** A field rule whose message may depend on the value: `check` returns what is wrong, or undefined. */
+export const Rule =
+  (name: string, check: Check, options?: ValidationOptions): PropertyDecorator =>
+  (target, property) => {
+    registerDecorator({
+      name,
+      target: target.constructor,
+      propertyName: property as string,
+      ...(options && { options }),
+      validator: {
+        validate: (value: unknown, context?: ValidationArguments) =>
+          check(value, (context?.object ?? {}) as Record<string, unknown>) === undefined,
+        defaultMessage: (context?: ValidationArguments) =>
+          check(context?.value, (context?.object ?? {}) as Record<string, unknown>) ?? '',
+      },
+    })
+  }
+
+const shown = (value: unknown): string => {
+  const text = JSON.stringify(value) as string | undefined
+  return text === undefined ? String(value) : text.length > 80 ? `${text.slice(0, 77)}...` : text
+}
+
+/** kubectl's words for a wrong value. Not for fields that may hold a secret. */
+export const invalidValue = (value: unknown, rule: string): string => `Invalid value: ${shown(value)}: ${rule}`
+
+/** A string matching a pattern; `rule` completes "must …". */
+export const Matching = (pattern: RegExp, rule: string): PropertyDecorator =>
+  Rule('pattern', (value) =>
+    typeof value === 'string' && pattern.test(value) && !value.includes('\0') ? undefined : invalidValue(value, `must ${rule}`),
+  )
+
+export const IntegerBetween = (min: number, max: number): PropertyDecorator =>
+  Rule('range', (value) => {
+    if (typeof value !== 'number' || !Number.isInteger(value)) return invalidValue(value, 'must be a whole number')
+    if (value < min) return invalidValue(value, `must be greater than or equal to ${String(min)}`)
+    return value > max ? invalidValue(value, `must be less than or equal to ${String(max)}`) : undefined
+  })
+
+export const OneOf = (...allowed: string[]): PropertyDecorator =>
+  Rule('enum', (value) =>
+    allowed.includes(value as string) ? undefined : `Unsupported value: ${shown(value)}: supported values: ${allowed.map(shown).join(', ')}`,
+  )
+
+/** A list of strings, none with a NUL, at most `max` of them. */
+export const StringList = (max: number): PropertyDecorator =>
+  Rule('string-list', (value) => {
+    if (!Array.isArray(value)) return 'must be a list of strings'
+    if (value.length > max) return `must have at most ${String(max)} items`
+    const wrong = value.findIndex((item) => typeof item !== 'string' || item.includes('\0'))
+    return wrong === -1 ? undefined : `item ${String(wrong)} must be a string without NUL; quote it if it looks like a number`
+  })
+
+/** A field of the design that nothing enforces yet: refused, never accepted in silence. */
+export const NotYet = (): PropertyDecorator =>
+  Rule('unsupported', (value) => (value === undefined ? undefined : 'not supported by this version of mcpctl; remove it'))
