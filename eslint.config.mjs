@@ -1,0 +1,113 @@
+import prettier from 'eslint-config-prettier'
+import tseslint from 'typescript-eslint'
+
+const budgets = {
+  'max-lines': ['error', { max: 300 }],
+  'max-lines-per-function': ['error', { max: 50, IIFEs: true }],
+  'max-params': ['error', { max: 4 }],
+  complexity: ['error', { max: 10 }],
+}
+
+const vagueNames = '/(Service|Manager|Helper|Helpers|Util|Utils|Base|Common|Info|Data|Dto|Entity|Model)$/'
+
+const vagueName = (declaration) => ({
+  selector: `${declaration}[id.name=${vagueNames}]`,
+  message:
+    'A name that ends in Service, Manager, Helper, Util, Base, Common, Info or Data says nothing; name what it does.',
+})
+
+const names = {
+  'no-restricted-syntax': [
+    'error',
+    ...['ClassDeclaration', 'TSInterfaceDeclaration', 'TSTypeAliasDeclaration', 'FunctionDeclaration'].map(vagueName),
+  ],
+}
+
+const typeAware = {
+  '@typescript-eslint/switch-exhaustiveness-check': ['error', { considerDefaultExhaustiveForUnions: true }],
+  '@typescript-eslint/no-unused-vars': [
+    'error',
+    { argsIgnorePattern: '^_', varsIgnorePattern: '^_', caughtErrors: 'none' },
+  ],
+  '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true }],
+  '@typescript-eslint/consistent-type-imports': ['error', { fixStyle: 'inline-type-imports' }],
+  // Nest modules are classes without members.
+  '@typescript-eslint/no-extraneous-class': ['error', { allowWithDecorator: true }],
+  '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
+  // `type` and `interface` both have their place, and an empty payload is `Record<string, never>` or `{}`.
+  '@typescript-eslint/consistent-type-definitions': 'off',
+}
+
+const pureGlobals = [
+  'Date',
+  'process',
+  'fetch',
+  'performance',
+  'crypto',
+  'setTimeout',
+  'setInterval',
+  'setImmediate',
+  'queueMicrotask',
+  'console',
+  'globalThis',
+]
+
+const pure = {
+  'no-restricted-globals': [
+    'error',
+    ...pureGlobals.map((name) => ({ name, message: 'Pure roles take time, ids and facts as arguments.' })),
+  ],
+  'no-restricted-properties': [
+    'error',
+    { object: 'Math', property: 'random', message: 'Pure roles take chance as an argument.' },
+  ],
+  'no-restricted-syntax': [
+    ...names['no-restricted-syntax'],
+    { selector: 'AwaitExpression', message: 'Pure roles do not wait: gather facts in *.commands.ts, then decide.' },
+    {
+      selector: 'FunctionDeclaration[async=true], ArrowFunctionExpression[async=true]',
+      message: 'Pure roles are synchronous.',
+    },
+    { selector: 'ImportExpression', message: 'Pure roles load nothing at run time.' },
+  ],
+}
+
+/** What a spec may do that the code may not: long `describe` blocks, and the odd loose type at the edge of what is tested. */
+const inSpecs = {
+  'max-lines-per-function': 'off',
+  'max-lines': ['error', { max: 500 }],
+  '@typescript-eslint/no-non-null-assertion': 'off',
+  '@typescript-eslint/no-unsafe-assignment': 'off',
+  '@typescript-eslint/no-unsafe-member-access': 'off',
+  '@typescript-eslint/no-unsafe-argument': 'off',
+  '@typescript-eslint/no-unsafe-call': 'off',
+  '@typescript-eslint/no-unsafe-return': 'off',
+  '@typescript-eslint/require-await': 'off',
+  '@typescript-eslint/no-empty-function': 'off',
+}
+
+export default tseslint.config(
+  {
+    ignores: [
+      'dist/',
+      'node_modules/',
+      'coverage/',
+      '.cache/',
+      'docs/reference/',
+      'test/architecture/fixtures/',
+      '**/*.d.ts',
+    ],
+  },
+  { linterOptions: { reportUnusedDisableDirectives: 'error' } },
+  {
+    files: ['**/*.ts'],
+    extends: [tseslint.configs.strictTypeChecked],
+    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    rules: { ...budgets, ...names, ...typeAware, 'no-console': 'error' },
+  },
+  { files: ['apps/{mcpctl,mcplocal}/**/*.ts'], rules: { 'no-console': 'off' } },
+  { files: ['libs/kinds/*/*.{kind,decider,view,plan}.ts'], rules: pure },
+  { files: ['**/*.spec.ts', '**/*.contract.ts', 'test/**/*.ts'], rules: inSpecs },
+  { files: ['**/*.mjs'], extends: [tseslint.configs.base], rules: { ...budgets, ...names, 'no-undef': 'off' } },
+  prettier,
+)
