@@ -1,0 +1,4 @@
+export { createClient, createPool, type ConnectOptions } from './connect'
+export { EmbeddedPostgres, type EmbeddedPostgresOptions } from './embedded-postgres'
+export type { Logger } from './logger'
+export { runMigrations } from './migrations'
