@@ -17,7 +17,8 @@ const parseMap = (
   const errors: FieldError[] = []
   for (const [key, value] of Object.entries(input)) {
     const at = `${pointer}/${key.replaceAll('~', '~0').replaceAll('/', '~1')}`
-    if (!labelName.test(key)) errors.push({ pointer: at, code: 'key', message: 'the key must look like "team" or "example.com/team"' })
+    if (!labelName.test(key))
+      errors.push({ pointer: at, code: 'key', message: 'the key must look like "team" or "example.com/team"' })
     if (typeof value !== 'string') errors.push({ pointer: at, code: 'type', message: 'must be a string; quote it' })
     else {
       const wrong = checkValue(value)
@@ -30,7 +31,9 @@ const parseMap = (
 /** Labels as Kubernetes writes them: keys with an optional prefix, values of at most 63 characters. */
 export const parseLabels = (input: unknown, pointer: string) =>
   parseMap(input, pointer, (value) =>
-    labelValue.test(value) ? undefined : 'must be at most 63 letters, digits, "-", "_" or ".", starting and ending with a letter or digit',
+    labelValue.test(value)
+      ? undefined
+      : 'must be at most 63 letters, digits, "-", "_" or ".", starting and ending with a letter or digit',
   )
 
 /** Annotations: any text, 256 KiB in all. */

@@ -22,7 +22,9 @@ const isObject = (value: unknown): value is Record<string, unknown> =>
 const flatten = (errors: ValidationError[], prefix: string): FieldError[] =>
   errors.flatMap((error) => {
     const pointer = `${prefix}/${escapePointer(error.property)}`
-    const own = Object.entries(error.constraints ?? {}).map(([code, message]) => fieldError(error, pointer, code, message))
+    const own = Object.entries(error.constraints ?? {}).map(([code, message]) =>
+      fieldError(error, pointer, code, message),
+    )
     return [...own, ...flatten(error.children ?? [], pointer)]
   })
 

@@ -45,7 +45,9 @@ export class RequestRunner {
       } catch (error) {
         if (!(error instanceof Overtaken)) throw error
         if (attempt === ATTEMPTS)
-          throw new DomainError('Conflict', `other writers were faster ${String(ATTEMPTS)} times; try again`, { cause: error })
+          throw new DomainError('Conflict', `other writers were faster ${String(ATTEMPTS)} times; try again`, {
+            cause: error,
+          })
       }
     }
   }
@@ -72,19 +74,20 @@ export class RequestRunner {
     const stored = await this.log.command(command.id)
     if (!stored) return undefined
     if (stored.requestHash !== command.requestHash)
-      throw new DomainError(
-        'IdempotencyKeyReused',
-        'this idempotency key was used for another request; send a new key',
-      )
+      throw new DomainError('IdempotencyKeyReused', 'this idempotency key was used for another request; send a new key')
     await this.show(stored.last ?? undefined)
     return { result: stored.result as R, position: stored.last ?? undefined, replayed: true }
   }
 
   private async show(position: bigint | undefined): Promise<void> {
     if (position === undefined || (await this.visibility.waitFor(position))) return
-    throw new DomainError('CommittedNotVisible', `committed at position ${String(position)}, not visible yet; do not send it again`, {
-      position: String(position),
-      retryAfter: 1,
-    })
+    throw new DomainError(
+      'CommittedNotVisible',
+      `committed at position ${String(position)}, not visible yet; do not send it again`,
+      {
+        position: String(position),
+        retryAfter: 1,
+      },
+    )
   }
 }

@@ -42,7 +42,6 @@ export const decideOn = <State, Command, Event extends DomainEvent>(
   decider: Decider<State, Command, Event>,
   request: { uid: string; context: CommandContext },
   command: Command,
-): Promise<Event[]> =>
-  request.context.unit.decide(decider, streamOf(decider.category, request.uid), command)
+): Promise<Event[]> => request.context.unit.decide(decider, streamOf(decider.category, request.uid), command)
 
 export type { EventMeta, Fence }

@@ -10,7 +10,11 @@ export interface Resource<Spec extends object = object> {
   schema?: Type<Spec>
   /** Narrower than the rule for all names. */
   namePattern?: RegExp
-  apply?: new (uid: string, desired: ObjectHead & { spec: Spec; mode: WriteMode }, context: CommandContext) => ApplyRequest<Spec>
+  apply?: new (
+    uid: string,
+    desired: ObjectHead & { spec: Spec; mode: WriteMode },
+    context: CommandContext,
+  ) => ApplyRequest<Spec>
   delete?: new (uid: string, context: CommandContext) => DeleteRequest
   view: ObjectView
   references?: ReferencesOf

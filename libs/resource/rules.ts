@@ -31,7 +31,9 @@ export const invalidValue = (value: unknown, rule: string): string => `Invalid v
 /** A string matching a pattern; `rule` completes "must …". */
 export const Matching = (pattern: RegExp, rule: string): PropertyDecorator =>
   Rule('pattern', (value) =>
-    typeof value === 'string' && pattern.test(value) && !value.includes('\0') ? undefined : invalidValue(value, `must ${rule}`),
+    typeof value === 'string' && pattern.test(value) && !value.includes('\0')
+      ? undefined
+      : invalidValue(value, `must ${rule}`),
   )
 
 export const IntegerBetween = (min: number, max: number): PropertyDecorator =>
@@ -43,7 +45,9 @@ export const IntegerBetween = (min: number, max: number): PropertyDecorator =>
 
 export const OneOf = (...allowed: string[]): PropertyDecorator =>
   Rule('enum', (value) =>
-    allowed.includes(value as string) ? undefined : `Unsupported value: ${shown(value)}: supported values: ${allowed.map(shown).join(', ')}`,
+    allowed.includes(value as string)
+      ? undefined
+      : `Unsupported value: ${shown(value)}: supported values: ${allowed.map(shown).join(', ')}`,
   )
 
 /** A list of strings, none with a NUL, at most `max` of them. */
@@ -52,9 +56,13 @@ export const StringList = (max: number): PropertyDecorator =>
     if (!Array.isArray(value)) return 'must be a list of strings'
     if (value.length > max) return `must have at most ${String(max)} items`
     const wrong = value.findIndex((item) => typeof item !== 'string' || item.includes('\0'))
-    return wrong === -1 ? undefined : `item ${String(wrong)} must be a string without NUL; quote it if it looks like a number`
+    return wrong === -1
+      ? undefined
+      : `item ${String(wrong)} must be a string without NUL; quote it if it looks like a number`
   })
 
 /** A field of the design that nothing enforces yet: refused, never accepted in silence. */
 export const NotYet = (): PropertyDecorator =>
-  Rule('unsupported', (value) => (value === undefined ? undefined : 'not supported by this version of mcpctl; remove it'))
+  Rule('unsupported', (value) =>
+    value === undefined ? undefined : 'not supported by this version of mcpctl; remove it',
+  )

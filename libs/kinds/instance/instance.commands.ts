@@ -29,4 +29,3 @@ export const instanceHandlers = [
   handlerFor(ObserveInstance, instanceDecider, ({ observation }) => observation),
   handlerFor(DeleteInstance, instanceDecider, () => ({ type: 'Drain', reason: 'deleted by request' })),
 ]
-

@@ -86,22 +86,51 @@ const statusAfter = (status: InstanceStatus, event: InstanceEvent, at: string): 
     case 'InstanceStarted':
     case 'InstanceRestarted': {
       const restarts = event.type === 'InstanceRestarted' ? event.data.restarts : status.restarts
-      const conditions = readyCondition(status.conditions, false, { reason: 'Starting', message: 'waiting for the MCP handshake', at })
-      return { ...withoutRun(status), phase: 'Starting', restarts, handle: event.data.handle, startedAt: event.data.at, conditions }
+      const conditions = readyCondition(status.conditions, false, {
+        reason: 'Starting',
+        message: 'waiting for the MCP handshake',
+        at,
+      })
+      return {
+        ...withoutRun(status),
+        phase: 'Starting',
+        restarts,
+        handle: event.data.handle,
+        startedAt: event.data.at,
+        conditions,
+      }
     }
     case 'InstanceAdopted':
       return { ...status, handle: event.data.handle }
     case 'InstanceReady': {
       const { handshake, tools } = event.data
-      const conditions = readyCondition(status.conditions, true, { reason: 'AsExpected', message: 'the MCP handshake was answered', at })
+      const conditions = readyCondition(status.conditions, true, {
+        reason: 'AsExpected',
+        message: 'the MCP handshake was answered',
+        at,
+      })
       const protocol = handshake.protocolVersion
-      return { ...status, phase: 'Running', ready: true, readySince: event.data.at, protocol, tools, handshake, conditions }
+      return {
+        ...status,
+        phase: 'Running',
+        ready: true,
+        readySince: event.data.at,
+        protocol,
+        tools,
+        handshake,
+        conditions,
+      }
     }
     case 'InstanceUnready': {
       const { reason, message } = event.data
       const { readySince: _, ...rest } = status
       const phase = reason === 'EngineUnavailable' ? 'Unknown' : 'Unready'
-      return { ...rest, phase, ready: false, conditions: readyCondition(status.conditions, false, { reason, message, at }) }
+      return {
+        ...rest,
+        phase,
+        ready: false,
+        conditions: readyCondition(status.conditions, false, { reason, message, at }),
+      }
     }
     case 'InstanceStartFailed': {
       const { reason, message, failures, nextStartAt } = event.data
@@ -112,10 +141,21 @@ const statusAfter = (status: InstanceStatus, event: InstanceEvent, at: string): 
       const { failures, nextStartAt, ...lastExit } = event.data
       const { reason, message } = lastExit
       const conditions = readyCondition(status.conditions, false, { reason, message, at })
-      return { ...withoutRun(status), phase: failurePhase(reason, failures), failures, nextStartAt, lastExit, conditions }
+      return {
+        ...withoutRun(status),
+        phase: failurePhase(reason, failures),
+        failures,
+        nextStartAt,
+        lastExit,
+        conditions,
+      }
     }
     case 'InstanceDraining': {
-      const conditions = readyCondition(status.conditions, false, { reason: 'Terminating', message: event.data.reason, at })
+      const conditions = readyCondition(status.conditions, false, {
+        reason: 'Terminating',
+        message: event.data.reason,
+        at,
+      })
       return { ...status, phase: 'Terminating', ready: false, conditions }
     }
     default:
@@ -128,8 +168,7 @@ export const instanceView: View<InstanceObject, InstanceEvent> = (instance, even
   if (event.type === 'InstanceScheduled') return created(event.data, event.at)
   if (!instance || event.type === 'InstanceStopped') return undefined
   const status = statusAfter(instance.status, event, event.at)
-  const deletion = event.type === 'InstanceDraining' ? { deletionTimestamp: instance.deletionTimestamp ?? event.at } : {}
+  const deletion =
+    event.type === 'InstanceDraining' ? { deletionTimestamp: instance.deletionTimestamp ?? event.at } : {}
   return { ...instance, ...deletion, status }
 }
-
-export const instanceReferences = (instance: InstanceObject) => [{ kind: 'Server', name: instance.spec.server }]

@@ -27,4 +27,7 @@ export class ApplyProjectHandler implements ICommandHandler<ApplyProject> {
   }
 }
 
-export const projectHandlers = [ApplyProjectHandler, handlerFor(DeleteProject, projectDecider, () => ({ type: 'Delete' }))]
+export const projectHandlers = [
+  ApplyProjectHandler,
+  handlerFor(DeleteProject, projectDecider, () => ({ type: 'Delete' })),
+]

@@ -28,7 +28,9 @@ export class ProjectSpec {
   @ApiPropertyOptional()
   @IsOptional()
   @Rule('text', (value) =>
-    typeof value === 'string' && value.length <= 4096 && !value.includes('\0') ? undefined : 'must be text of at most 4096 characters',
+    typeof value === 'string' && value.length <= 4096 && !value.includes('\0')
+      ? undefined
+      : 'must be text of at most 4096 characters',
   )
   description?: string
 

@@ -90,10 +90,14 @@ const existing = (server: Server): Present => {
 const alive = (server: Server): Present => {
   const present = existing(server)
   if (present.status === 'deleting')
-    throw new DomainError('Conflict', `server "${present.name}" is being deleted; wait until it is gone, then apply again`, {
-      kind: 'servers',
-      name: present.name,
-    })
+    throw new DomainError(
+      'Conflict',
+      `server "${present.name}" is being deleted; wait until it is gone, then apply again`,
+      {
+        kind: 'servers',
+        name: present.name,
+      },
+    )
   return present
 }
 
@@ -117,7 +121,9 @@ const decide = (command: ServerCommand, server: Server): ServerEvent[] => {
       return present.replicas === command.replicas ? [] : [replicasChanged(present, command.replicas)]
     }
     case 'Delete':
-      return existing(server).status === 'deleting' ? [] : [{ type: 'ServerDeletionRequested', data: { at: command.at } }]
+      return existing(server).status === 'deleting'
+        ? []
+        : [{ type: 'ServerDeletionRequested', data: { at: command.at } }]
     case 'ReportStatus':
       return report(command, server)
     case 'ConfirmDeleted':

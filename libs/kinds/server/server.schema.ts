@@ -4,7 +4,8 @@ import { Type } from 'class-transformer'
 import { IsOptional, ValidateNested } from 'class-validator'
 
 const IMAGE = /^[\w][\w./:@-]{0,511}$/
-const PACKAGE = /^npm:(@[a-z0-9~-][a-z0-9._~-]*\/)?[a-z0-9~-][a-z0-9._~-]*@\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$/
+const PACKAGE =
+  /^npm:(@[a-z0-9~-][a-z0-9._~-]*\/)?[a-z0-9~-][a-z0-9._~-]*@\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$/
 const MAX_VALUE = 64 * 1024
 const MAX_ENV = 256
 

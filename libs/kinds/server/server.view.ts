@@ -2,7 +2,10 @@ import type { View, ViewObject } from '@mcpctl/read-model'
 import type { InstanceTemplate } from '@mcpctl/runtime'
 import type { ServerEvent, ServerReport } from './server.decider'
 
-export type ServerObject = ViewObject<InstanceTemplate & { replicas: number }, Partial<ServerReport> & { source: string }>
+export type ServerObject = ViewObject<
+  InstanceTemplate & { replicas: number },
+  Partial<ServerReport> & { source: string }
+>
 
 const sourceOf = ({ image, package: name, url }: InstanceTemplate) => image ?? name ?? url ?? ''
 

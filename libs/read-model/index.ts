@@ -1,0 +1,5 @@
+export * from './object-projection'
+export * from './objects'
+export * from './tables'
+export * from './version'
+export * from './view'

@@ -1,0 +1,188 @@
+import { createHash } from 'node:crypto'
+import { DomainError, type Kind, type ResourceList, type ResourceObject } from '@mcpctl/contracts'
+import { sql, type Kysely } from 'kysely'
+import { fieldConditions, labelConditions } from './selectors'
+import type { ReadModel } from './tables'
+
+export interface ListQuery {
+  labelSelector?: string
+  fieldSelector?: string
+  /** At most this many objects; default 500, at most 1000. */
+  limit?: number
+  /** The token of the page before. */
+  continue?: string
+}
+
+interface PageToken {
+  epoch: number
+  position: string
+  after: string
+  filter: string
+}
+
+const DEFAULT_LIMIT = 500
+const MAX_LIMIT = 1000
+
+/** Reads of the object table; every list is consistent at one position, pages included. */
+export class Objects {
+  constructor(
+    private readonly database: Kysely<ReadModel>,
+    private readonly epoch: number,
+    private readonly processor: string,
+  ) {}
+
+  /** The current object of that name. */
+  async find(kind: string, name: string): Promise<ResourceObject | undefined> {
+    const row = await this.database
+      .selectFrom('rm.object')
+      .select('object')
+      .where('kind', '=', kind)
+      .where('name', '=', name)
+      .where('to_position', 'is', null)
+      .executeTakeFirst()
+    return row && (await this.joined(kind, [row.object]))[0]
+  }
+
+  /** The current object of that uid. */
+  async findByUid(uid: string): Promise<ResourceObject | undefined> {
+    const row = await this.database
+      .selectFrom('rm.object')
+      .select('object')
+      .where('uid', '=', uid)
+      .where('to_position', 'is', null)
+      .executeTakeFirst()
+    return row?.object
+  }
+
+  /** The last version of an object, also of one that is gone. */
+  async last(uid: string): Promise<ResourceObject | undefined> {
+    const row = await this.database
+      .selectFrom('rm.object')
+      .select('object')
+      .where('uid', '=', uid)
+      .orderBy('from_position', 'desc')
+      .executeTakeFirst()
+    return row?.object
+  }
+
+  /** Every current instance of a server. */
+  async instancesOf(serverUid: string): Promise<ResourceObject[]> {
+    const rows = await this.database
+      .selectFrom('rm.object')
+      .select('object')
+      .where('kind', '=', 'Instance')
+      .where(sql<string>`object #>> '{spec,serverUid}'`, '=', serverUid)
+      .where('to_position', 'is', null)
+      .orderBy('name')
+      .execute()
+    return rows.map(({ object }) => object)
+  }
+
+  /** Uids of every current object of a kind. */
+  async uids(kind: string): Promise<string[]> {
+    const rows = await this.database
+      .selectFrom('rm.object')
+      .select('uid')
+      .where('kind', '=', kind)
+      .where('to_position', 'is', null)
+      .execute()
+    return rows.map(({ uid }) => uid)
+  }
+
+  /** A page in order of names. Throws BadRequest for a wrong selector or token, Expired for a token of another epoch. */
+  async list(kind: Kind, query: ListQuery): Promise<ResourceList> {
+    const filter = createHash('sha256')
+      .update(JSON.stringify([kind.name, query.labelSelector ?? '', query.fieldSelector ?? '']))
+      .digest('hex')
+      .slice(0, 16)
+    const token = query.continue === undefined ? undefined : this.parseToken(query.continue, filter)
+    const limit = Math.min(query.limit ?? DEFAULT_LIMIT, MAX_LIMIT)
+    const position = token?.position ?? (await this.position())
+    let select = this.database
+      .selectFrom('rm.object')
+      .select(['name', 'object'])
+      .where('kind', '=', kind.name)
+      .where('from_position', '<=', position)
+      .where((where) => where.or([where('to_position', 'is', null), where('to_position', '>', position)]))
+      .orderBy('name')
+      // One more than the page, so that its presence says whether there is a next page.
+      .limit(limit + 1)
+    for (const condition of labelConditions(query.labelSelector ?? '')) select = select.where(condition)
+    for (const condition of fieldConditions(query.fieldSelector ?? '')) select = select.where(condition)
+    if (token) select = select.where('name', '>', token.after)
+    const rows = await select.execute()
+    const page = rows.slice(0, limit)
+    const after = rows.length > limit ? page.at(-1)?.name : undefined
+    return {
+      kind: `${kind.name}List`,
+      metadata: {
+        resourceVersion: `${String(this.epoch)}.${position}`,
+        ...(after !== undefined && { continue: this.token({ position, after, filter }) }),
+      },
+      items: await this.joined(
+        kind.name,
+        page.map(({ object }) => object),
+      ),
+    }
+  }
+
+  /** The position that the object table has reached. */
+  private async position(): Promise<string> {
+    const row = await this.database
+      .selectFrom('es.checkpoint')
+      .select(sql<string>`position::text`.as('position'))
+      .where('processor', '=', this.processor)
+      .orderBy('position', 'desc')
+      .executeTakeFirst()
+    return row?.position ?? '0'
+  }
+
+  private async joined(kind: string, objects: ResourceObject[]): Promise<ResourceObject[]> {
+    if (objects.length === 0) return objects
+    const names = objects.map(({ metadata }) => metadata.name)
+    const rows = await this.database
+      .selectFrom('rm.reference')
+      .select(['to_name', 'from_kind', 'from_name'])
+      .where('to_kind', '=', kind)
+      .where('to_name', 'in', names)
+      .orderBy('from_name')
+      .execute()
+    if (rows.length === 0) return objects
+    return objects.map((object) => withReferences(object, rows))
+  }
+
+  private token(page: Omit<PageToken, 'epoch'>): string {
+    return Buffer.from(JSON.stringify({ epoch: this.epoch, ...page })).toString('base64url')
+  }
+
+  private parseToken(text: string, filter: string): PageToken {
+    const token = decodeToken(text)
+    if (!token) throw new DomainError('BadRequest', 'the continue token is not one of ours; list again from the start')
+    if (token.epoch !== this.epoch || token.filter !== filter)
+      throw new DomainError('Expired', 'the continue token belongs to another list; list again from the start')
+    return token
+  }
+}
+
+const decodeToken = (text: string): PageToken | undefined => {
+  try {
+    const token = JSON.parse(Buffer.from(text, 'base64url').toString()) as Partial<PageToken> | null
+    const { epoch, position, after, filter } = token ?? {}
+    if (typeof epoch !== 'number' || typeof after !== 'string' || typeof filter !== 'string') return undefined
+    return typeof position === 'string' && /^\d{1,18}$/.test(position) ? { epoch, position, after, filter } : undefined
+  } catch {
+    return undefined
+  }
+}
+
+const withReferences = (
+  object: ResourceObject,
+  rows: { to_name: string; from_kind: string; from_name: string }[],
+): ResourceObject => {
+  const referencedBy: Record<string, string[]> = {}
+  for (const row of rows.filter(({ to_name }) => to_name === object.metadata.name)) {
+    const plural = `${row.from_kind.toLowerCase()}s`
+    referencedBy[plural] = [...(referencedBy[plural] ?? []), row.from_name]
+  }
+  return Object.keys(referencedBy).length > 0 ? { ...object, referencedBy } : object
+}

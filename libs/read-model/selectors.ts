@@ -1,0 +1,51 @@
+import { DomainError } from '@mcpctl/contracts'
+import { sql, type RawBuilder } from 'kysely'
+
+const fields: Record<string, string[]> = {
+  'metadata.name': ['metadata', 'name'],
+  'metadata.uid': ['metadata', 'uid'],
+  'status.phase': ['status', 'phase'],
+  'spec.transport': ['spec', 'transport'],
+  'spec.image': ['spec', 'image'],
+  'spec.package': ['spec', 'package'],
+  'spec.server': ['spec', 'server'],
+}
+
+const term = /^(!?)([\w./-]+)(?:(==|=|!=)(.*))?$/
+
+const terms = (selector: string) =>
+  selector
+    .split(',')
+    .map((text) => text.trim())
+    .filter((text) => text !== '')
+    .map((text) => {
+      const [, not, key, operator, value] = term.exec(text) ?? []
+      if (key === undefined || (not === '!' && operator !== undefined))
+        throw new DomainError('BadRequest', `selector "${text}" is not of the form key=value, key!=value, key or !key`)
+      return {
+        negated: not === '!' || operator === '!=',
+        key,
+        value: operator === undefined ? undefined : (value ?? ''),
+      }
+    })
+
+/** `team=core,tier!=free,owner,!old` as SQL conditions on a jsonb column of labels. Throws BadRequest. */
+export const labelConditions = (selector: string): RawBuilder<boolean>[] =>
+  terms(selector).map(({ negated, key, value }) => {
+    const holds =
+      value === undefined ? sql<boolean>`labels ? ${key}` : sql<boolean>`coalesce(labels ->> ${key} = ${value}, false)`
+    return negated ? sql<boolean>`not (${holds})` : holds
+  })
+
+/** `spec.server=github,status.phase!=Running` as SQL conditions on the object. Throws BadRequest naming the supported fields. */
+export const fieldConditions = (selector: string): RawBuilder<boolean>[] =>
+  terms(selector).map(({ negated, key, value }) => {
+    const path = fields[key]
+    if (!path || value === undefined)
+      throw new DomainError(
+        'BadRequest',
+        `field selector "${key}" is not supported; use one of ${Object.keys(fields).join(', ')}`,
+      )
+    const holds = sql<boolean>`coalesce(object #>> ${path} = ${value}, false)`
+    return negated ? sql<boolean>`not (${holds})` : holds
+  })
