@@ -1,0 +1,7 @@
+export * from './types'
+export { canonicalEvent, contentHash } from './encode'
+export { Follower } from './follower'
+export { PostgresEventLog } from './postgres-event-log'
+export type { PostgresEventLogOptions } from './postgres-event-log'
+export { Projector } from './projector'
+export type { ProjectorOptions, ProjectorStatus } from './projector'

@@ -1,0 +1,117 @@
+import type { ClientBase, Pool, QueryConfig } from 'pg'
+import { asDomainError } from './database-errors'
+import { encodeRequest } from './encode'
+import type { EncodedRequest } from './encode'
+import { GroupCommit } from './group-commit'
+import { eventsAfter, eventsOfStream } from './rows'
+import type { AppendRequest, EventLog, JsonObject, RecordedEvent, StoredCommand, Verdict } from './types'
+
+// Above the lock timeout of the append function: only a connection that is dead without saying so gets here.
+const answerWithinMs = 15_000
+
+type WireVerdict = { first?: string | null; last?: string | null; position?: string } & Record<string, unknown>
+
+export interface PostgresEventLogOptions {
+  /** Its connections act as `mcpd_app`. */
+  pool: Pool
+  /** Appends that may wait in this process before more are refused; default 4096. */
+  maxQueued?: number
+  /** Bytes that may wait, default 64 MiB. */
+  maxQueuedBytes?: number
+}
+
+/** The log in PostgreSQL (schema `es`). Appends of this process share commits. Throws `Unavailable` while the database is away. */
+export class PostgresEventLog implements EventLog {
+  private readonly pool: Pool
+  private readonly commits: GroupCommit<Verdict>
+
+  constructor({ pool, maxQueued = 4096, maxQueuedBytes = 64 * 1024 * 1024 }: PostgresEventLogOptions) {
+    this.pool = pool
+    // Without a listener a connection that is lost while idle would end the process.
+    pool.on('error', () => {})
+    this.commits = new GroupCommit((requests) => sendAppends(pool, requests), {
+      requests: maxQueued,
+      bytes: maxQueuedBytes,
+    })
+  }
+
+  async append(request: AppendRequest): Promise<Verdict> {
+    return this.commits.add(encodeRequest(request))
+  }
+
+  /** Appends as the last statement of the caller's own READ COMMITTED transaction, for rows that must commit with the events. */
+  async appendWithin(transaction: ClientBase, request: AppendRequest): Promise<Verdict> {
+    const [verdict] = await answer(sendAppends(transaction, [encodeRequest(request)]))
+    return verdict as Verdict
+  }
+
+  read(after: bigint, limit: number): Promise<RecordedEvent[]> {
+    return answer(eventsAfter(this.pool, after, limit))
+  }
+
+  readStream(streamId: string, from = 1, limit?: number): Promise<RecordedEvent[]> {
+    return answer(eventsOfStream(this.pool, streamId, from, limit ?? null))
+  }
+
+  async head(): Promise<bigint> {
+    const row = await this.first<{ head: string }>('select max(position)::text as head from es.event')
+    return BigInt(row?.head ?? 0)
+  }
+
+  async claimOwner(scope: string, key: string): Promise<string | undefined> {
+    const text = 'select stream_id from es.claim where scope = $1 and key = $2'
+    return (await this.first<{ stream_id: string }>(text, [scope, key]))?.stream_id
+  }
+
+  async command(id: string): Promise<StoredCommand | undefined> {
+    const row = await this.first<{ hash: string; first: string | null; last: string | null; result: JsonObject }>(
+      `select request_hash as hash, first_position::text as first, last_position::text as last, result
+       from es.command where command_id = $1`,
+      [id],
+    )
+    return row && { requestHash: row.hash, ...toPositions(row), result: row.result }
+  }
+
+  async store(): Promise<{ id: string; epoch: number }> {
+    const row = await this.first<{ id: string; epoch: number }>('select id::text, epoch from es.store')
+    if (!row) throw new Error('es.store is empty: the migrations have not run')
+    return row
+  }
+
+  private async first<Row extends object>(text: string, values: unknown[] = []): Promise<Row | undefined> {
+    const { rows } = await answer(this.pool.query<Row>(text, values))
+    return rows[0]
+  }
+}
+
+const sendAppends = async (db: ClientBase | Pool, requests: EncodedRequest[]): Promise<Verdict[]> => {
+  const query: QueryConfig & { query_timeout: number } = {
+    name: 'es-append',
+    text: 'select es.append_many($1) as verdicts',
+    values: [`[${requests.map(({ json }) => json).join(',')}]`],
+    query_timeout: answerWithinMs,
+  }
+  const { rows } = await db.query<{ verdicts: WireVerdict[] }>(query)
+  return (rows[0]?.verdicts ?? []).map(toVerdict)
+}
+
+// Positions travel as text: a JSON number would lose digits beyond 2^53.
+const toVerdict = (wire: WireVerdict): Verdict =>
+  ({
+    ...wire,
+    ...(wire.first !== undefined && toPositions(wire)),
+    ...(wire.position !== undefined && { position: BigInt(wire.position) }),
+  }) as unknown as Verdict
+
+const toPositions = ({ first, last }: { first?: string | null; last?: string | null }) => ({
+  first: typeof first === 'string' ? BigInt(first) : null,
+  last: typeof last === 'string' ? BigInt(last) : null,
+})
+
+const answer = async <T>(query: Promise<T>): Promise<T> => {
+  try {
+    return await query
+  } catch (error) {
+    throw asDomainError(error)
+  }
+}
