@@ -1,0 +1,145 @@
+import { mkdirSync, readdirSync, rmSync } from 'node:fs'
+import type { LogLine, LogOptions } from './driver'
+import type { LogSink } from './log-writer'
+import { SegmentWriter } from './log-writer'
+import type { LogSegment } from './log-segments'
+import {
+  listAllSegments,
+  listSegments,
+  readSegment,
+  readTail,
+  removeSegments,
+  segmentPath,
+  writtenAt,
+} from './log-segments'
+import type { RuntimeLog } from './runtime-log'
+
+const earlierRunsKept = 3
+const goneUnitsKept = 64
+const goneUnitsKeptMs = 60 * 60 * 1000
+
+/**
+ * Logs of units as files of JSON lines. A run starts a new file; so does every 10 MiB. Kept: the last two files of a run, three runs back.
+ * Writing is synchronous: a line is readable as soon as it was taken, and nothing queues up in memory.
+ */
+export class InstanceLogs {
+  readonly #waiting = new Map<string, Set<() => void>>()
+  #closed = false
+
+  constructor(
+    private readonly directory: string,
+    private readonly log: RuntimeLog,
+  ) {
+    mkdirSync(directory, { recursive: true, mode: 0o700 })
+  }
+
+  /** Begins the next run of a unit, or goes on with its latest one. */
+  open(uid: string, mode: 'next-run' | 'same-run'): LogSink {
+    const runs = this.#parts(uid)
+    const latest = Math.max(0, ...runs.keys())
+    const run = mode === 'next-run' ? latest + 1 : Math.max(1, latest)
+    for (const old of runs.keys()) if (old < run - earlierRunsKept) this.#remove(uid, old, runs.get(old) ?? [])
+    return new SegmentWriter(
+      { directory: this.directory, uid, run, part: Math.max(1, ...(runs.get(run) ?? [])) },
+      () => {
+        this.#wake(uid)
+      },
+      this.log,
+    )
+  }
+
+  async *read(uid: string, options: LogOptions): AsyncGenerator<LogLine> {
+    const from = options.since === undefined ? undefined : Date.parse(options.since)
+    const isWanted = (line: LogLine) => from === undefined || Date.parse(line.at) >= from
+    for await (const line of this.#lines(uid, options)) {
+      if (options.signal?.aborted) return
+      if (isWanted(line)) yield line
+    }
+  }
+
+  async *#lines(uid: string, { tail, follow, signal }: LogOptions): AsyncGenerator<LogLine> {
+    let segments = await listSegments(this.directory, uid)
+    let cursor: { segment: LogSegment; offset: number } | undefined
+    if (tail !== undefined) {
+      const last = await readTail(segments, tail)
+      yield* last.lines
+      cursor = last.end
+    }
+    for (;;) {
+      const goesOn = follow === true && !signal?.aborted && !this.#closed
+      // Armed before looking, so that what is written meanwhile wakes us.
+      const change = goesOn ? this.#nextChange(uid, signal) : undefined
+      try {
+        segments = await listSegments(this.directory, uid)
+        for (const segment of segments.filter((each) => !cursor || !isBefore(each, cursor.segment))) {
+          let offset: number = cursor && !isBefore(cursor.segment, segment) ? cursor.offset : 0
+          for await (const { lines, next } of readSegment(segment, offset)) {
+            yield* lines
+            offset = next
+          }
+          cursor = { segment, offset }
+        }
+        if (!change) return
+        await change.happened
+      } finally {
+        change?.cancel()
+      }
+    }
+  }
+
+  /** Forgets units that are gone, except the logs of the last hour's: a restart may bring them back. */
+  async sweep(known: ReadonlySet<string>): Promise<void> {
+    const gone = [...(await listAllSegments(this.directory))].filter(([uid]) => !known.has(uid))
+    const aged = await Promise.all(
+      gone.map(async ([, segments]) => ({
+        segments,
+        at: Math.max(...(await Promise.all(segments.map(writtenAt)))),
+      })),
+    )
+    const kept = Date.now() - goneUnitsKeptMs
+    const old = aged.sort((a, b) => b.at - a.at).filter(({ at }, index) => index >= goneUnitsKept || at < kept)
+    await Promise.all(old.map(({ segments }) => removeSegments(segments)))
+  }
+
+  /** Ends everybody who follows. */
+  close(): void {
+    this.#closed = true
+    for (const uid of [...this.#waiting.keys()]) this.#wake(uid)
+  }
+
+  #parts(uid: string): Map<number, number[]> {
+    const runs = new Map<number, number[]>()
+    for (const file of readdirSync(this.directory)) {
+      const [name, run, part] = file.split('.')
+      if (name === uid) runs.set(Number(run), [...(runs.get(Number(run)) ?? []), Number(part)])
+    }
+    return runs
+  }
+
+  #remove(uid: string, run: number, parts: number[]): void {
+    for (const part of parts) rmSync(segmentPath(this.directory, uid, run, part), { force: true })
+  }
+
+  #nextChange(uid: string, signal: AbortSignal | undefined): { happened: Promise<void>; cancel: () => void } {
+    const waiting = this.#waiting.get(uid) ?? new Set()
+    this.#waiting.set(uid, waiting)
+    let cancel = (): void => undefined
+    const happened = new Promise<void>((resolve) => {
+      cancel = () => {
+        waiting.delete(cancel)
+        if (waiting.size === 0 && this.#waiting.get(uid) === waiting) this.#waiting.delete(uid)
+        signal?.removeEventListener('abort', cancel)
+        resolve()
+      }
+    })
+    waiting.add(cancel)
+    signal?.addEventListener('abort', cancel)
+    return { happened, cancel }
+  }
+
+  #wake(uid: string): void {
+    for (const done of [...(this.#waiting.get(uid) ?? [])]) done()
+  }
+}
+
+const isBefore = (a: LogSegment, b: LogSegment) => a.run < b.run || (a.run === b.run && a.part < b.part)
