@@ -27,7 +27,7 @@ export const rules = [
   forbid(
     'pure-roles-do-no-io',
     { path: pure },
-    { dependencyTypes: ['npm', 'npm-dev', 'npm-optional', 'npm-peer', 'core'] },
+    { dependencyTypes: ['npm', 'npm-dev', 'npm-optional', 'npm-peer', 'npm-no-pkg', 'npm-unknown', 'unknown', 'core'] },
     'Pure roles import no package and nothing of Node.',
   ),
   forbid(
