@@ -1,0 +1,21 @@
+import type { FieldError } from '@mcpctl/contracts'
+import type { DriverName, InstanceTemplate } from './driver'
+
+/** The refusal of a field that a driver cannot enforce; `hint` says what to do instead. */
+export const notSupported = (pointer: string, driver: DriverName, hint?: string): FieldError => ({
+  pointer,
+  code: 'not-supported',
+  message: `not supported by driver ${driver}${hint === undefined ? '' : `: ${hint}`}`,
+})
+
+/** Drivers find their own processes and containers by variables of this prefix. */
+export const reservedEnv = (template: InstanceTemplate, driver: DriverName): FieldError[] =>
+  template.env.flatMap(({ name }, index) =>
+    name.startsWith('MCPCTL_')
+      ? [notSupported(`/spec/env/${String(index)}/name`, driver, 'names that begin with MCPCTL_ are reserved')]
+      : [],
+  )
+
+/** The legacy transport has no connection yet. */
+export const legacyTransport = (template: InstanceTemplate, driver: DriverName): FieldError[] =>
+  template.transport === 'sse' ? [notSupported('/spec/transport', driver, 'use http or stdio')] : []
