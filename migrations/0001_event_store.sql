@@ -156,19 +156,19 @@ $$;
 
 -- The verdicts below: null means "no objection".
 
-create function es.command_verdict(command jsonb) returns jsonb
+create function es.command_verdict(asked jsonb) returns jsonb
 language plpgsql as $$
 declare
   stored es.command;
 begin
-  if command is null then
+  if asked is null then
     return null;
   end if;
-  select * into stored from es.command where command_id = (command ->> 'id')::uuid;
+  select * into stored from es.command where command_id = (asked ->> 'id')::uuid;
   if not found then
     return null;
   end if;
-  if stored.request_hash <> command ->> 'requestHash' then
+  if stored.request_hash <> asked ->> 'requestHash' then
     return jsonb_build_object('status', 'command-mismatch');
   end if;
   return jsonb_build_object('status', 'duplicate', 'first', stored.first_position::text,
@@ -201,16 +201,16 @@ begin
   return jsonb_build_object('status', 'duplicate', 'first', stored.first, 'last', stored.last, 'result', null);
 end $$;
 
-create function es.fence_verdict(fence jsonb) returns jsonb
+create function es.fence_verdict(asked jsonb) returns jsonb
 language plpgsql as $$
 declare
   current bigint;
 begin
-  if fence is null then
+  if asked is null then
     return null;
   end if;
-  select term into current from es.fence where name = fence ->> 'name';
-  if found and (fence ->> 'term')::bigint < current then
+  select term into current from es.fence where name = asked ->> 'name';
+  if found and (asked ->> 'term')::bigint < current then
     return jsonb_build_object('status', 'fenced', 'term', current);
   end if;
   return null;
@@ -290,23 +290,23 @@ begin
   return null;
 end $$;
 
-create function es.condition_verdict(condition jsonb) returns jsonb
+create function es.condition_verdict(asked jsonb) returns jsonb
 language plpgsql as $$
 declare
   broken bigint;
   streams text[];
 begin
-  if condition is null then
+  if asked is null then
     return null;
   end if;
-  if condition ? 'streams' then
-    streams := array(select jsonb_array_elements_text(condition -> 'streams'));
+  if asked ? 'streams' then
+    streams := array(select jsonb_array_elements_text(asked -> 'streams'));
   end if;
   select min(hit.position) into broken
-  from jsonb_array_elements_text(condition -> 'types') wanted,
+  from jsonb_array_elements_text(asked -> 'types') wanted,
     lateral (
       select e.position from es.event e
-      where e.type = wanted and e.position > (condition ->> 'after')::bigint
+      where e.type = wanted and e.position > (asked ->> 'after')::bigint
         and (streams is null or e.stream_id = any (streams))
       order by e.position limit 1
     ) hit;
