@@ -38,7 +38,8 @@ export const toEvent = (row: EventRow): RecordedEvent => ({
   hash: row.hash,
 })
 
-const afterPosition = `select ${eventColumns} from es.event where position > $1 order by position limit $2`
+// The bare names would mean the text columns above, and sort 10 before 9.
+const afterPosition = `select ${eventColumns} from es.event where position > $1 order by event.position limit $2`
 
 /** Events after a position, in order, as seen by this connection's transaction. */
 export const eventsAfter = async (db: ClientBase | Pool, after: bigint, limit: number): Promise<RecordedEvent[]> => {
@@ -46,7 +47,7 @@ export const eventsAfter = async (db: ClientBase | Pool, after: bigint, limit: n
   return rows.map(toEvent)
 }
 
-const ofStream = `select ${eventColumns} from es.event where stream_id = $1 and version >= $2 order by version limit $3`
+const ofStream = `select ${eventColumns} from es.event where stream_id = $1 and version >= $2 order by event.version limit $3`
 
 /** Events of one stream from a version, in order. */
 export const eventsOfStream = async (
