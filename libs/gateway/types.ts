@@ -28,24 +28,66 @@ export interface Negotiated {
   instructions?: string
 }
 
+export interface RequestOptions {
+  signal?: AbortSignal
+  /** Counted anew from each progress notification. */
+  timeoutMs?: number
+  /** Receives the call's progress, with the progress token of the request. */
+  onProgress?: (notification: JsonRpcNotification) => void
+}
+
 /** A running instance's MCP session, shared by everybody who calls it. */
 export interface Upstream {
   readonly negotiated: Negotiated
   /** Requests that wait for their answer. */
   readonly inFlight: number
-  /** Sends a request and answers with the server's own frame, its id put back. Throws UpstreamGone when the session ends first. */
-  request(request: JsonRpcRequest, options?: { signal?: AbortSignal; timeoutMs?: number }): Promise<JsonRpcResponse>
+  /**
+   * Sends a request and answers with the server's own frame, its id put back. Aborting the signal cancels it at the server.
+   * Throws UpstreamGone when the session ends first, UpstreamTimeout, UpstreamRefused, or RequestCancelled.
+   */
+  request(request: JsonRpcRequest, options?: RequestOptions): Promise<JsonRpcResponse>
   notify(notification: JsonRpcNotification): Promise<void>
   /** Throws when the server does not answer a ping in time. */
   ping(timeoutMs: number): Promise<void>
-  /** Called once, when the session has ended. */
+  /** Called for what the server says of its own accord, progress of calls apart. */
+  onNotification(listener: (notification: JsonRpcNotification) => void): void
+  /** Called once, when the session has ended; at once when it has ended already. */
   onClose(listener: () => void): void
+  /** Resolves when no request waits for its answer. */
+  whenIdle(): Promise<void>
   close(): Promise<void>
 }
 
-/** The session ended before the answer came. */
+/** The session ended before the answer came. Only if `sent` is false is it certain that the server never saw the request. */
 export class UpstreamGone extends Error {
   override readonly name = 'UpstreamGone'
+
+  constructor(
+    message: string,
+    readonly sent = true,
+  ) {
+    super(message)
+  }
+}
+
+/** The server took longer than the request allowed. */
+export class UpstreamTimeout extends Error {
+  override readonly name = 'UpstreamTimeout'
+}
+
+/** The server, or the way to it, answered with something that is no MCP answer: an HTTP status, a frame too large. */
+export class UpstreamRefused extends Error {
+  override readonly name = 'UpstreamRefused'
+}
+
+/** The handshake was answered, but not as MCP asks. */
+export class ProtocolError extends Error {
+  override readonly name = 'ProtocolError'
+}
+
+/** The caller gave up before the answer came. */
+export class RequestCancelled extends Error {
+  override readonly name = 'RequestCancelled'
 }
 
 /** Where an instance's connection stands. */

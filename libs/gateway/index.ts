@@ -1,0 +1,8 @@
+export * from './call'
+export * from './connections'
+export { protocolVersions } from './frames'
+export * from './gateway'
+export * from './http'
+export * from './open-upstream'
+export type { Session, SessionLimits } from './sessions'
+export * from './types'
