@@ -1,4 +1,5 @@
 import type { FieldError } from '@mcpctl/contracts'
+import type { LookupFunction } from 'node:net'
 import type { Readable, Writable } from 'node:stream'
 
 export type DriverName = 'docker' | 'process' | 'remote'
@@ -57,8 +58,13 @@ export interface Unit {
 
 /** How to talk MCP to a running unit. */
 export type Connection =
-  /** Bytes in and out. `output` starts anywhere in the stream after a re-attach; ends when the unit is gone. */
-  { transport: 'stdio'; input: Writable; output: Readable; close(): void } | { transport: 'http'; url: string }
+  /**
+   * Bytes in and out, one connection at a time: a second ends the first. `output` starts anywhere in the stream after a re-attach, and ends when the unit
+   * is gone or can no longer be heard. Ending `input` does not end the unit's.
+   */
+  | { transport: 'stdio'; input: Writable; output: Readable; close(): void }
+  /** `lookup`, where given, must resolve the URL's host on each connection: it finds no address that is forbidden. Redirects must not be followed. */
+  | { transport: 'http'; url: string; lookup?: LookupFunction }
 
 /** Why a start did not work; `reason` becomes the condition's reason. */
 export class StartError extends Error {

@@ -1,1 +1,4 @@
 export * from './driver'
+export * from './drivers'
+export { parsePackage } from './package-name'
+export { checkRemoteUrl } from './remote-url'
