@@ -2,7 +2,7 @@
 import { availableParallelism } from 'node:os'
 import { setup } from './setup.mjs'
 import { inParallel, runTool } from './lib/steps.mjs'
-import { runSuite } from './lib/suites.mjs'
+import { report, runSuite } from './lib/suites.mjs'
 
 await setup({ apps: false })
 
@@ -47,4 +47,13 @@ console.log(
     ? `\nall ${steps.length} checks passed in ${seconds(started)}`
     : `\n${failures.length} of ${steps.length} checks failed in ${seconds(started)}: ${failures.map(({ name }) => name).join(', ')}`,
 )
+report([
+  {
+    name: 'check',
+    passed: steps.length - failures.length,
+    failed: failures.length,
+    files: steps.length,
+    seconds: (Date.now() - started) / 1000,
+  },
+])
 process.exitCode = failures.length === 0 ? 0 : 1

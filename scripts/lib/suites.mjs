@@ -1,7 +1,13 @@
 import { spawn } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { root } from './root.mjs'
+
+/** Names a file into which `summarise` also writes its results, for a caller that adds up several commands. */
+export const resultsVariable = 'MCPCTL_RESULTS_FILE'
+
+/** A suite that takes longer than this hangs, and is ended. */
+const LIMIT_MS = 30 * 60 * 1000
 
 /** Node's arguments before jest's: ES modules in jest are still behind a flag, and its warning says nothing to a contributor. */
 const jestCommand = [
@@ -16,6 +22,7 @@ const runJest = (args, env, quiet) =>
       cwd: root,
       stdio: ['ignore', quiet ? 'pipe' : 'inherit', quiet ? 'pipe' : 'inherit'],
       env: { ...process.env, ...env },
+      timeout: LIMIT_MS,
     })
     const chunks = []
     child.stdout?.on('data', (chunk) => chunks.push(chunk))
@@ -26,9 +33,9 @@ const runJest = (args, env, quiet) =>
 
 const readReport = (file) => (existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : undefined)
 
-// A file that does not load, or a teardown that throws, has no test of its own: each counts as one failure.
-const count = (report, code) => {
-  if (!report) return { passed: 0, failed: 1, files: 0 }
+// A file that does not load, a teardown that throws, a whole suite without tests: each counts as one failure.
+const count = (report, code, mayBeEmpty) => {
+  if (!report || (report.numTotalTestSuites === 0 && !mayBeEmpty)) return { passed: 0, failed: 1, files: 0 }
   const failed = report.numFailedTests + report.numRuntimeErrorTestSuites
   return {
     passed: report.numPassedTests,
@@ -49,9 +56,15 @@ export const runSuite = async ({ name, project, args = [], env = {}, quiet = fal
   // The flag that takes a list stands before another flag, lest it eat the patterns in `args`.
   const flags = ['--selectProjects', project, '--passWithNoTests', '--json', `--outputFile=${file}`]
   const { code, output } = await runJest([...flags, ...args], env, quiet)
-  const result = count(readReport(file), code)
+  const result = count(readReport(file), code, args.length > 0)
   rmSync(file, { force: true })
   return { name, ...result, seconds: (Date.now() - started) / 1000, output }
+}
+
+/** Hands results to the caller that asked for them through the environment. */
+export const report = (results) => {
+  const file = process.env[resultsVariable]
+  if (file) writeFileSync(file, JSON.stringify(results.map(({ output: _, ...result }) => result)))
 }
 
 /** One line per suite, then the sum; returns the exit code: 1 when a test failed or none ran. */
@@ -63,5 +76,6 @@ export const summarise = (results) => {
   const passed = results.reduce((sum, result) => sum + result.passed, 0)
   const failed = results.reduce((sum, result) => sum + result.failed, 0)
   console.log(`${passed} passed, ${failed} failed`)
+  report(results)
   return failed > 0 || passed === 0 ? 1 : 0
 }
