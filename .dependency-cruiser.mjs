@@ -50,8 +50,8 @@ export const rules = [
   ),
   forbid(
     'sagas-send-commands',
-    { path: '\\.saga\\.ts$' },
-    { path: '^libs/kinds/([^/]+)/', pathNot: '\\.(kind|commands|saga)\\.ts$' },
+    { path: '^libs/kinds/([^/]+)/.+\\.saga\\.ts$' },
+    { path: '^libs/kinds/[^/]+/', pathNot: ['^libs/kinds/$1/', '\\.(kind|commands|saga)\\.ts$'] },
     'A saga sends commands across kinds; it decides nothing.',
   ),
   forbid(

@@ -18,7 +18,9 @@ export const hasRoleTable = () =>
 const table = () => {
   const kinds = kindFolders().map((kind) => ({ kind, files: kindFiles(kind) }))
   const rows = Object.entries(kindRoles).map(([role, meaning]) => {
-    const having = kinds.filter(({ kind, files }) => files.includes(`${kind}.${role}.ts`)).map(({ kind }) => kind)
+    const having = kinds
+      .filter(({ kind, files }) => files.some((file) => file.endsWith(`.${role}.ts`)))
+      .map(({ kind }) => kind)
     return `| \`*.${role}.ts\` | ${meaning} | ${having.join(', ') || '–'} |`
   })
   return ['| file | what it holds | kinds that have one |', '| --- | --- | --- |', ...rows].join('\n')

@@ -46,15 +46,16 @@ describe('the lint rules', () => {
       'export const five = (a: number, b: number, c: number, d: number, e: number) => a + b + c + d + e',
       'export class ServerManager { readonly name = 1 }',
       'export const loose = (value: any): string => String(value)',
+      'export class Wide { constructor(a: 1, b: 1, c: 1, d: 1, e: 1, f: 1, g: 1) { void [a, b, c, d, e, f, g] } }',
       `export const branchy = (n: number) => {\n${branches}\n  return -1\n}`,
       'console.log(five(1, 2, 3, 4, 5))',
       `export const long = () => {\n${long}\n}`,
     ].join('\n')
-    const rules = broken('libs/contracts/names.ts', `${text}\n`).map((violation) => violation.split(' ')[1])
+    const violations = broken('libs/contracts/names.ts', `${text}\n`)
+    for (const line of [1, 2, 4]) expect(violations).toContain(`${String(line)} no-restricted-syntax`)
+    const rules = violations.map((violation) => violation.split(' ')[1])
     expect(rules).toEqual(
       expect.arrayContaining([
-        'max-params',
-        'no-restricted-syntax',
         '@typescript-eslint/no-explicit-any',
         'complexity',
         'no-console',

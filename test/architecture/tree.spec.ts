@@ -57,7 +57,9 @@ describe('the tree', () => {
 describe('each kind', () => {
   it.each(kindFolders())('%s has files of known roles only', (kind) => {
     const role = Object.keys(kindRoles).join('|')
-    const known = new RegExp(`^${kind}\\.(${role})\\.ts$|^${kind}(\\.(${role}))?(\\.(int|docker))?\\.spec\\.ts$`)
+    const known = new RegExp(
+      `^[a-z][a-z-]*(\\.(${role}))?(\\.(int|docker))?\\.spec\\.ts$|^[a-z][a-z-]*\\.(${role})\\.ts$`,
+    )
     expect(kindFiles(kind).filter((file) => !known.test(file))).toEqual([])
   })
 
