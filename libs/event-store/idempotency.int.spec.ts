@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { testDatabase, type TestDatabase } from '../../test/support/database'
 import { createPool } from '@mcpctl/postgres'
 import { event, events, to } from './event-fixtures'
-import { losingProxy } from './losing-proxy'
+import { faultyLine } from './faulty-line'
 import { PostgresEventLog } from './postgres-event-log'
 import type { ExpectedVersion, NewEvent } from './types'
 
@@ -118,15 +118,15 @@ describe('Appending the same events again', () => {
   })
 
   it('C28 an answer lost on the way is given again', async () => {
-    const proxy = await losingProxy(database.url)
-    const pool = createPool(proxy.url, { role: 'mcpd_app', max: 1, applicationName: 'test' })
+    const line = await faultyLine(database.url)
+    const pool = createPool(line.url, { role: 'mcpd_app', max: 1, applicationName: 'test' })
     const behind = new PostgresEventLog({ pool })
     expect(await behind.head()).toBe(await log.head())
     const request = to(stream, 'none', event())
-    proxy.loseAnswers()
+    line.loseAnswers()
     await expect(behind.append(request)).rejects.toMatchObject({ code: 'Unavailable' })
     await pool.end()
-    await proxy.close()
+    await line.close()
     const [stored] = await log.readStream(stream)
     expect(await log.append(request)).toMatchObject({ status: 'duplicate', first: stored?.position })
     expect(await count()).toBe(1)
