@@ -93,12 +93,10 @@ export class EmbeddedPostgres {
   /** Stops the server in order and waits for it. Stopping a stopped one succeeds. */
   async stop(): Promise<void> {
     this.stopping.abort()
-    // A restart that is under way ends first, so that it cannot bring up a server behind our back.
     const { server } = this
     if (server) await shutDown(server.pid, server.exited)
+    // A restart that is under way sees the signal and puts its own server away.
     await this.supervision
-    const restarted = this.server
-    if (restarted && restarted !== server) await shutDown(restarted.pid, restarted.exited)
     this.server = undefined
     await this.lock?.release()
     this.lock = undefined
@@ -113,6 +111,7 @@ export class EmbeddedPostgres {
       this.logger.warn(`PostgreSQL (process ${server.pid}) died; starting it again`)
       const next = await this.restart(cluster, server.port)
       if (!next) return
+      if (this.stopping.signal.aborted) return shutDown(next.pid, next.exited)
       server = next
       this.server = next
       this.logger.info(`PostgreSQL runs again as process ${next.pid} on 127.0.0.1:${next.port}`)
@@ -136,8 +135,9 @@ export class EmbeddedPostgres {
   /** Gets past what passes by itself: a port that someone else took first, leftovers of a killed server. */
   private async launchUntilReady(cluster: Cluster, fixedPort?: number): Promise<Postmaster> {
     const began = performance.now()
+    const options = { settings: this.settings, signal: this.stopping.signal }
     for (let attempt = 0; ; attempt++) {
-      const outcome = await launch(cluster, fixedPort ?? (await freePort()), this.settings)
+      const outcome = await launch(cluster, fixedPort ?? (await freePort()), options)
       if ('pid' in outcome) return outcome
       const anotherPort = outcome.reason === 'port-taken' && fixedPort === undefined && attempt < 20
       const waited = performance.now() - began

@@ -43,7 +43,7 @@ export const freePort = async (): Promise<number> => {
   }
 }
 
-const settings = (port: number, extra: Record<string, string>) => ({
+const serverSettings = (port: number, extra: Record<string, string>) => ({
   listen_addresses: '127.0.0.1',
   port: String(port),
   unix_socket_directories: '',
@@ -88,14 +88,14 @@ const classify = (log: string): StartFailure => {
   return { reason: 'broken', message: message === '' ? 'it ended without a message' : message }
 }
 
-/** Starts a server and waits until it answers, however long its crash recovery takes. */
+/** Starts a server and waits until it answers, however long its crash recovery takes; gives up when told. */
 export const launch = async (
   cluster: Cluster,
   port: number,
-  extra: Record<string, string>,
+  { settings, signal: abort }: { settings: Record<string, string>; signal: AbortSignal },
 ): Promise<Postmaster | StartFailure> => {
   const { handle, from } = await openLog(cluster.logFile)
-  const options = Object.entries(settings(port, extra)).flatMap(([name, value]) => ['-c', `${name}=${value}`])
+  const options = Object.entries(serverSettings(port, settings)).flatMap(([name, value]) => ['-c', `${name}=${value}`])
   const child = spawn(join(cluster.binaries, 'postgres'), ['-D', cluster.directory, ...options], {
     cwd: cluster.directory,
     ...cluster.account,
@@ -116,7 +116,7 @@ export const launch = async (
   child.unref()
   await handle.close()
   const deadline = performance.now() + readyDeadline
-  while (!gone && performance.now() < deadline) {
+  while (!gone && !abort.aborted && performance.now() < deadline) {
     if (child.pid !== undefined && (await answers(cluster, port))) return { pid: child.pid, port, exited }
     await Promise.race([exited, sleep(20)])
   }

@@ -3,33 +3,17 @@ import { once } from 'node:events'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { build } from 'esbuild'
+import { bundle as bundleFile } from './bundle'
 
 declare global {
   var testServer: { child: ChildProcess; bundle: string } | undefined
 }
 
-/** Jest loads this file without the tests' module mapping, so what needs the libs runs as a bundle in its own process. */
-const bundleServer = async (root: string) => {
-  const bundle = join(root, '.cache', `test-server-${process.pid}.mjs`)
-  await build({
-    entryPoints: [join(root, 'test/support/server.ts')],
-    outfile: bundle,
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    target: 'node20',
-    packages: 'external',
-    tsconfig: join(root, 'tsconfig.json'),
-    logLevel: 'warning',
-  })
-  return bundle
-}
-
 /** Starts one PostgreSQL for all test files; `testDatabase()` finds it through the environment. */
 export default async (): Promise<void> => {
   const root = process.cwd()
-  const bundle = await bundleServer(root)
+  // Jest loads this file without the tests' module mapping, so what needs the libs runs as a process of its own.
+  const bundle = await bundleFile('test/support/server.ts', 'test-server')
   const child = spawn(process.execPath, [bundle, join(root, 'migrations')], { stdio: ['pipe', 'pipe', 'inherit'] })
   globalThis.testServer = { child, bundle }
   const lines = createInterface({ input: child.stdout })
