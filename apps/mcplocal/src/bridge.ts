@@ -67,17 +67,21 @@ export class Bridge {
     const asked = frame.method === undefined ? undefined : (frame.id ?? undefined)
     if (asked !== undefined) this.#wanted.set(asked, true)
     try {
-      if (frame.method === 'initialize') return await this.#open(frame, line)
-      await this.#handshake
-      if (frame.method === 'notifications/cancelled') this.#cancel(frame.params?.['requestId'] as Id)
-      await this.#pass(frame, line)
+      await this.#forward(frame, line)
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error)
-      if (asked === undefined || !(error instanceof Unanswered)) this.#options.log(message)
-      if (asked !== undefined) this.#fail(asked, { code: failed, message })
+      if (asked === undefined) this.#options.log(message)
+      else this.#fail(asked, { code: failed, message })
     } finally {
       if (asked !== undefined) this.#wanted.delete(asked)
     }
+  }
+
+  async #forward(frame: Frame, line: string): Promise<void> {
+    if (frame.method === 'initialize') return this.#open(frame, line)
+    await this.#handshake
+    if (frame.method === 'notifications/cancelled') this.#cancel(frame.params?.['requestId'] as Id)
+    await this.#pass(frame, line)
   }
 
   /** Who cancels must not hear of the request again. */

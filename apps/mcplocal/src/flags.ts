@@ -56,7 +56,12 @@ export const parseFlags = (args: string[]): Flags | 'help' | 'version' => {
 
 const checkOption = ({ name, rawName, value }: { name: string; rawName: string; value?: string | undefined }) => {
   if (!Object.hasOwn(options, name))
-    throw new UsageError(`unknown flag: ${rawName}${didYouMean(name, Object.keys(options))}`)
+    throw new UsageError(
+      `unknown flag: ${rawName}${didYouMean(
+        rawName,
+        Object.keys(options).map((one) => `--${one}`),
+      )}`,
+    )
   const { type } = options[name as keyof typeof options]
   if (type === 'string' && (value === undefined || value === '')) throw new UsageError(`flag needs a value: ${rawName}`)
   if (type === 'boolean' && value !== undefined) throw new UsageError(`flag takes no value: ${rawName}`)
