@@ -1,4 +1,5 @@
 export * from './driver'
 export * from './drivers'
+export * from './merged-logs'
 export { parsePackage } from './package-name'
 export { checkRemoteUrl } from './remote-url'

@@ -1,0 +1,298 @@
+import type { FieldError } from '@mcpctl/contracts'
+import type Docker from 'dockerode'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import pLimit from 'p-limit'
+import { DockerAttachment } from './docker-attachment'
+import type { ContainerPlan } from './docker-container'
+import { containerName, containerRequest, labels, unitOf } from './docker-container'
+import { DockerEngine, reasonOf, statusOf } from './docker-engine'
+import { DockerEvents } from './docker-events'
+import { DockerImages, packageRoot } from './docker-images'
+import { DockerNetwork } from './docker-network'
+import { DockerUnits } from './docker-units'
+import type { Connection, Driver, InstanceOrder, InstanceTemplate, LogLine, LogOptions, Unit } from './driver'
+import { RuntimeUnavailable, StartError } from './driver'
+import { legacyTransport, notSupported, reservedEnv } from './fields'
+import { InstanceLogs } from './instance-logs'
+import { KeyedLock } from './keyed-lock'
+import { PackageStore } from './package-store'
+import type { RuntimeLog } from './runtime-log'
+import { silent } from './runtime-log'
+
+const startsAtOnce = 8
+const engineMs = 30_000
+const sweepEveryMs = 10 * 60_000
+
+type Container = Docker.ContainerInspectInfo
+
+export interface DockerDriverOptions {
+  storeId: string
+  epoch: number
+  /** Private to this store: logs lie in it, and packages unless they are given. */
+  directory: string
+  /** `unix:///…` or `tcp://host:port`; default: the engine's usual socket. */
+  dockerHost?: string
+  /** Image with node in which packages run; without one they are refused. */
+  nodeImage?: string
+  packages?: PackageStore
+  logger?: RuntimeLog
+}
+
+/**
+ * Runs images, and packages in an image made of a node image and the package, as hardened containers of a Docker Engine.
+ * Containers outlive the driver: the next one of the same store finds them by their labels and goes on with the same session.
+ */
+export class DockerDriver implements Driver {
+  readonly name = 'docker'
+  readonly isolated = true
+  readonly #engine: DockerEngine
+  readonly #images: DockerImages
+  readonly #network: DockerNetwork
+  readonly #events: DockerEvents
+  readonly #units: DockerUnits
+  readonly #packages: PackageStore
+  readonly #logs: InstanceLogs
+  readonly #attachments = new Map<string, DockerAttachment>()
+  readonly #locks = new KeyedLock()
+  readonly #slots = pLimit(startsAtOnce)
+  readonly #listeners = new Set<(instanceUid: string) => void>()
+  #sweptAt = 0
+  #isClosed = false
+
+  constructor(private readonly options: DockerDriverOptions) {
+    const { directory, storeId, dockerHost, logger = silent } = options
+    mkdirSync(directory, { recursive: true, mode: 0o700 })
+    this.#engine = new DockerEngine(dockerHost)
+    this.#images = new DockerImages(this.#engine, logger)
+    this.#network = new DockerNetwork(this.#engine, storeId)
+    this.#units = new DockerUnits(this.#engine, storeId)
+    this.#packages = options.packages ?? new PackageStore(join(directory, 'packages'), logger)
+    this.#logs = new InstanceLogs(join(directory, 'logs'), logger)
+    this.#events = new DockerEvents(this.#engine, storeId, {
+      changed: (uid) => {
+        this.#changed(uid)
+      },
+      connected: () => void this.#reconnect(),
+    })
+  }
+
+  unsupported(template: InstanceTemplate): FieldError[] {
+    const refuse = (isWanted: boolean, pointer: string, hint?: string) =>
+      isWanted ? [notSupported(pointer, this.name, hint)] : []
+    const isHttp = template.transport === 'http'
+    const needsNode = template.package !== undefined && this.options.nodeImage === undefined
+    return [
+      ...refuse(template.url !== undefined, '/spec/url'),
+      ...refuse(needsNode, '/spec/package', 'no node image is configured'),
+      ...refuse(
+        isHttp && !this.#engine.isLocalLinux,
+        '/spec/transport',
+        'needs an engine on this Linux host; use stdio',
+      ),
+      ...refuse(template.network?.mode === 'internal', '/spec/network', 'use none or egress'),
+      ...refuse(isHttp && template.network?.mode === 'none', '/spec/network', 'mode none needs transport stdio'),
+      ...legacyTransport(template, this.name),
+      ...reservedEnv(template, this.name),
+    ]
+  }
+
+  async ping(): Promise<void> {
+    this.#assertOpen()
+    await this.#engine.ping()
+  }
+
+  async start(order: InstanceOrder): Promise<Unit> {
+    this.#assertOpen()
+    this.#events.open()
+    return this.#locks.run(order.uid, async () => {
+      const found = await this.#find(order.uid)
+      if (found && !isOurs(found, this.options.storeId, order.uid))
+        throw new StartError(
+          'NameConflict',
+          `a container "${containerName(this.options.storeId, order.uid)}" that is not ours exists`,
+        )
+      if (found?.State.Running) {
+        await this.#attach(found)
+        return unitOf(found)
+      }
+      if (found?.State.Status === 'created') return this.#launch(found.Id, order)
+      if (found) await this.#units.remove(found.Id)
+      return this.#launch(undefined, order)
+    })
+  }
+
+  async list(): Promise<Unit[]> {
+    this.#assertOpen()
+    this.#events.open()
+    const units = await this.#units.list()
+    for (const unit of units) if (unit.state === 'running') void this.#adopt(unit.instanceUid)
+    await this.#sweepLogs(units)
+    return units
+  }
+
+  /** An engine cannot end the input of a container that others may attach to later, so SIGTERM comes first with stdio as well. */
+  async stop(instanceUid: string, graceSeconds: number): Promise<void> {
+    this.#assertOpen()
+    await this.#locks.run(instanceUid, async () => {
+      const found = await this.#find(instanceUid)
+      if (found && isOurs(found, this.options.storeId, instanceUid)) {
+        await this.#units.stop(found.Id, graceSeconds)
+        await this.#units.remove(found.Id)
+        this.#changed(instanceUid)
+      }
+      this.#detach(instanceUid)
+      await this.#network.release()
+    })
+  }
+
+  async connect(instanceUid: string): Promise<Connection> {
+    this.#assertOpen()
+    return this.#locks.run(instanceUid, async () => {
+      const found = await this.#find(instanceUid)
+      if (!found?.State.Running || !isOurs(found, this.options.storeId, instanceUid))
+        throw new Error(`instance ${instanceUid} does not run here`)
+      const attachment = await this.#attach(found)
+      return isMcpOnStdio(found) ? attachment.stdio.connect() : this.#httpConnection(found)
+    })
+  }
+
+  logs(instanceUid: string, options: LogOptions): AsyncIterable<LogLine> {
+    return this.#logs.read(instanceUid, options)
+  }
+
+  onChange(listener: (instanceUid: string) => void): void {
+    this.#listeners.add(listener)
+    this.#events.open()
+  }
+
+  close(): Promise<void> {
+    this.#isClosed = true
+    this.#events.close()
+    for (const uid of [...this.#attachments.keys()]) this.#detach(uid)
+    this.#logs.close()
+    return Promise.resolve()
+  }
+
+  #assertOpen(): void {
+    if (this.#isClosed) throw new RuntimeUnavailable('the docker driver is closed')
+  }
+
+  #find(instanceUid: string): Promise<Container | undefined> {
+    const name = containerName(this.options.storeId, instanceUid)
+    return this.#engine.find((docker) => docker.getContainer(name).inspect())
+  }
+
+  async #launch(created: string | undefined, order: InstanceOrder): Promise<Unit> {
+    const image = created === undefined ? await this.#imageFor(order.template) : undefined
+    const isIsolated = order.template.network?.mode === 'none'
+    const network = isIsolated ? 'none' : this.#network.name
+    const run = () =>
+      this.#slots(async () => {
+        const { storeId, epoch } = this.options
+        const id = image
+          ? await this.#units.create(containerRequest({ storeId, epoch, order, network, ...image }))
+          : created
+        return this.#run(id ?? '', order)
+      })
+    return isIsolated ? run() : this.#network.use(run)
+  }
+
+  async #run(containerId: string, order: InstanceOrder): Promise<Unit> {
+    try {
+      await this.#open(order.uid, containerId, { isMcp: order.template.transport === 'stdio', mode: 'next-run' })
+      await this.#engine.call((docker) => docker.getContainer(containerId).start(), engineMs)
+    } catch (error) {
+      if (statusOf(error) === undefined) throw error
+      this.#detach(order.uid)
+      await this.#units.remove(containerId)
+      throw new StartError('RunContainerError', reasonOf(error), { cause: error })
+    }
+    this.#changed(order.uid)
+    return unitOf(await this.#engine.call((docker) => docker.getContainer(containerId).inspect()))
+  }
+
+  async #imageFor(template: InstanceTemplate): Promise<Pick<ContainerPlan, 'image' | 'facts' | 'entrypoint' | 'args'>> {
+    const { command, args } = template
+    if (template.image !== undefined) {
+      const facts = await this.#images.ensure(template.image)
+      return { image: template.image, facts, entrypoint: command, args }
+    }
+    if (template.package === undefined || this.options.nodeImage === undefined)
+      throw new StartError('CreateConfigError', 'driver docker needs an image, or a package and a node image')
+    const installed = await this.#packages.install(template.package)
+    const bin = await this.#packages.bin(installed, command)
+    const { name, facts } = await this.#images.ensurePackage(installed, this.options.nodeImage)
+    const program = `${packageRoot}/node_modules/${installed.name}/${bin.path.replace(/^\.\//, '')}`
+    const entrypoint = [...(bin.isScript ? ['node'] : []), program, ...command.slice(1)]
+    return { image: name, facts, entrypoint, args }
+  }
+
+  async #open(
+    uid: string,
+    containerId: string,
+    { isMcp, mode }: { isMcp: boolean; mode: 'next-run' | 'same-run' },
+  ): Promise<DockerAttachment> {
+    this.#detach(uid)
+    const openLog = () => this.#logs.open(uid, mode)
+    const attachment = await DockerAttachment.open(this.#engine, containerId, { isMcp, openLog })
+    if (this.#isClosed) attachment.close()
+    else this.#attachments.set(uid, attachment)
+    return attachment
+  }
+
+  /** The attachment of a running container, made anew where there is none. */
+  async #attach(container: Container): Promise<DockerAttachment> {
+    const uid = container.Config.Labels[labels.instance] ?? ''
+    const present = this.#attachments.get(uid)
+    if (present?.isOpen && present.containerId === container.Id) return present
+    return this.#open(uid, container.Id, { isMcp: isMcpOnStdio(container), mode: 'same-run' })
+  }
+
+  /** Takes up the streams of a container that another driver has started, so that its output is read and its log kept. */
+  async #adopt(uid: string): Promise<void> {
+    if (this.#attachments.get(uid)?.isOpen) return
+    await this.#locks
+      .run(uid, async () => {
+        const found = this.#isClosed ? undefined : await this.#find(uid)
+        if (found?.State.Running) await this.#attach(found)
+      })
+      // Gone again, or the engine is: the next list shows it.
+      .catch(() => undefined)
+  }
+
+  #detach(uid: string): void {
+    this.#attachments.get(uid)?.close()
+    this.#attachments.delete(uid)
+  }
+
+  #httpConnection({ NetworkSettings, Config }: Container): Connection {
+    const address = NetworkSettings.Networks[this.#network.name]?.IPAddress ?? ''
+    if (address === '') throw new Error('the container has no address')
+    const [port = '', path = ''] = [Config.Labels[labels.port], Config.Labels[labels.path]]
+    return { transport: 'http', url: `http://${address}:${port}${path}` }
+  }
+
+  async #reconnect(): Promise<void> {
+    const known = new Set(this.#attachments.keys())
+    const units = await this.list().catch(() => [])
+    for (const { instanceUid } of units) known.add(instanceUid)
+    for (const uid of known) this.#changed(uid)
+  }
+
+  async #sweepLogs(units: Unit[]): Promise<void> {
+    const now = performance.now()
+    if (this.#sweptAt !== 0 && now - this.#sweptAt < sweepEveryMs) return
+    this.#sweptAt = now
+    await this.#logs.sweep(new Set(units.map((unit) => unit.instanceUid)))
+  }
+
+  #changed(uid: string): void {
+    for (const listener of this.#listeners) listener(uid)
+  }
+}
+
+const isOurs = ({ Config }: Container, storeId: string, uid: string) =>
+  Config.Labels[labels.store] === storeId && Config.Labels[labels.instance] === uid
+
+const isMcpOnStdio = ({ Config }: Container) => Config.Labels[labels.transport] === 'stdio'
