@@ -3,6 +3,7 @@ import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmS
 import { dirname, join } from 'node:path'
 import { bundleOptions, decorators, mcpdExternals, requireForCommonJs } from './lib/bundle.mjs'
 import { contentHash, listFiles } from './lib/content-hash.mjs'
+import { isMain } from './lib/is-main.mjs'
 import { root } from './lib/root.mjs'
 
 const main = (app) => `apps/${app}/src/main.ts`
@@ -72,10 +73,16 @@ export const build = async ({ force = false, only = apps } = {}) => {
   return true
 }
 
-if (process.argv[1] === import.meta.filename) {
+if (isMain(import.meta.url)) {
   const started = Date.now()
   const words = process.argv.slice(2)
   const only = apps.filter((app) => words.includes(app) || words.every((word) => word.startsWith('--')))
-  const built = await build({ force: words.includes('--force') || only.length < apps.length, only })
-  console.log(built ? `built ${only.join(', ')} in ${Date.now() - started} ms` : 'dist is up to date')
+  try {
+    const built = await build({ force: words.includes('--force') || only.length < apps.length, only })
+    console.log(built ? `built ${only.join(', ')} in ${Date.now() - started} ms` : 'dist is up to date')
+  } catch (error) {
+    // esbuild has printed its own findings already.
+    console.error(error.errors ? 'error: the build failed' : error)
+    process.exitCode = 1
+  }
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { SetupFailed, install } from './lib/install.mjs'
+import { isMain } from './lib/is-main.mjs'
 
 /** Packages installed, apps built; resolves with whether anything had to be built. Prints a person's next step and ends the process when that is impossible. */
 export const setup = async ({ apps = true } = {}) => {
@@ -20,4 +21,4 @@ export const setup = async ({ apps = true } = {}) => {
   }
 }
 
-if (process.argv[1] === import.meta.filename) await setup()
+if (isMain(import.meta.url)) await setup()
