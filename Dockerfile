@@ -2,6 +2,8 @@
 ARG BASE=node:20-slim
 
 FROM ${BASE} AS build
+# Another registry than npm's: --build-arg NPM_CONFIG_REGISTRY=https://…
+ARG NPM_CONFIG_REGISTRY
 WORKDIR /src
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci --ignore-scripts --loglevel=error
@@ -10,6 +12,8 @@ RUN node scripts/build.mjs --force
 
 # What the bundles leave outside; the embedded PostgreSQL is optional and stays out, since a container has DATABASE_URL.
 FROM ${BASE} AS dependencies
+ARG NPM_CONFIG_REGISTRY
+RUN mkdir /empty
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci --ignore-scripts --loglevel=error --omit=dev --omit=optional
@@ -24,8 +28,8 @@ ENV NODE_ENV=production \
 COPY --from=dependencies /app/node_modules ./node_modules
 COPY --from=build /src/package.json ./
 COPY --from=build /src/dist ./dist
-# A new volume takes owner and mode of this directory.
-RUN mkdir -p /var/lib/mcpctl && chown 65532:65532 /var/lib/mcpctl && chmod 700 /var/lib/mcpctl
+# A new volume takes the owner of this directory.
+COPY --from=dependencies --chown=65532:65532 /empty /var/lib/mcpctl
 USER 65532:65532
 VOLUME /var/lib/mcpctl
 EXPOSE 7777

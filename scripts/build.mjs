@@ -68,7 +68,10 @@ export const build = async ({ force = false, only = apps } = {}) => {
   const esbuild = await import('esbuild')
   mkdirSync(dirname(stampFile), { recursive: true })
   rmSync(stampFile, { force: true })
-  await Promise.all(only.map((app) => buildApp(esbuild, app)))
+  // Each may end before the first failure is told, so that none is cut off while it writes.
+  const outcomes = await Promise.allSettled(only.map((app) => buildApp(esbuild, app)))
+  const failed = outcomes.find(({ status }) => status === 'rejected')
+  if (failed) throw failed.reason
   if (only.length === apps.length) writeFileSync(stampFile, stamp)
   return true
 }
