@@ -1,0 +1,15 @@
+import { text } from 'node:stream/consumers'
+import { DockerDriver, type DockerDriverOptions } from './docker-driver'
+import type { InstanceOrder } from './driver'
+import { ProcessDriver, type ProcessDriverOptions } from './process-driver'
+
+/** A process that starts instances and then waits to be killed, as a daemon would be. */
+type Input = { orders: InstanceOrder[] } & (
+  { driver: 'process'; options: ProcessDriverOptions } | { driver: 'docker'; options: DockerDriverOptions }
+)
+
+const input = JSON.parse(await text(process.stdin)) as Input
+const driver = input.driver === 'process' ? new ProcessDriver(input.options) : new DockerDriver(input.options)
+const units = await Promise.all(input.orders.map((order) => driver.start(order)))
+process.stdout.write(`${JSON.stringify(units)}\n`)
+setInterval(() => undefined, 60_000)
