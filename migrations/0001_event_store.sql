@@ -133,11 +133,6 @@ returns bytea language sql immutable as $$
     || int8send((extract(epoch from recorded_at) * 1000000)::bigint))
 $$;
 
-create function es.genesis() returns bytea
-language sql stable as $$
-  select sha256(convert_to(origin_id::text, 'UTF8')) from es.store
-$$;
-
 create function es.version_of(stream text) returns bigint
 language sql stable as $$
   select coalesce((select version from es.event where stream_id = stream order by version desc limit 1), 0)
@@ -227,8 +222,7 @@ begin
   for stream in select value from jsonb_array_elements(request -> 'streams') loop
     actual := coalesce((versions ->> (stream ->> 'streamId'))::bigint, es.version_of(stream ->> 'streamId'));
     if not es.meets(stream -> 'expected', actual) then
-      return es.conflict(stream ->> 'streamId', actual,
-        format('%s is at version %s, expected %s', stream ->> 'streamId', actual, stream ->> 'expected'));
+      return es.version_conflict(stream ->> 'streamId', actual, stream -> 'expected');
     end if;
     if jsonb_array_length(request -> 'streams') > 1 then
       versions := versions || jsonb_build_object(stream ->> 'streamId', actual + jsonb_array_length(stream -> 'events'));
@@ -240,6 +234,11 @@ end $$;
 create function es.conflict(stream text, actual bigint, message text) returns jsonb
 language sql immutable as $$
   select jsonb_build_object('status', 'conflict', 'streamId', stream, 'actual', actual, 'message', message)
+$$;
+
+create function es.version_conflict(stream text, actual bigint, expected jsonb) returns jsonb
+language sql stable as $$
+  select es.conflict(stream, actual, format('%s is at version %s, expected %s', stream, actual, expected #>> '{}'))
 $$;
 
 create function es.used_id_verdict(request jsonb, ids uuid[]) returns jsonb
@@ -302,13 +301,14 @@ begin
   if asked ? 'streams' then
     streams := array(select jsonb_array_elements_text(asked -> 'streams'));
   end if;
+  -- Row-wise, so that only the index on (type, position) fits: the primary key would be walked from `after` to the end.
   select min(hit.position) into broken
   from jsonb_array_elements_text(asked -> 'types') wanted,
     lateral (
       select e.position from es.event e
-      where e.type = wanted and e.position > (asked ->> 'after')::bigint
+      where (e.type, e.position) > (wanted, (asked ->> 'after')::bigint) and e.type <= wanted
         and (streams is null or e.stream_id = any (streams))
-      order by e.position limit 1
+      order by e.type, e.position limit 1
     ) hit;
   if broken is null then
     return null;
@@ -336,24 +336,36 @@ begin
   return verdict;
 end $$;
 
--- Stores the events of an accepted request. Answers with the `ok` verdict.
+create function es.ok_verdict(first bigint, last bigint, versions jsonb) returns jsonb
+language sql immutable as $$
+  select jsonb_build_object('status', 'ok', 'versions', versions,
+    'first', case when last >= first then first::text end, 'last', case when last >= first then last::text end)
+$$;
+
+-- The end of the chain, and the time that comes next: never before that of the last event.
+create function es.chain_end(out "position" bigint, out hash bytea, out now timestamptz)
+language plpgsql as $$
+begin
+  select e.position, e.hash, greatest(clock_timestamp(), e.recorded_at) into chain_end.position, chain_end.hash, now
+  from es.event e order by e.position desc limit 1;
+  if not found then
+    select 0, sha256(convert_to(origin_id::text, 'UTF8')), clock_timestamp() into chain_end.position, chain_end.hash, now
+    from es.store;
+  end if;
+end $$;
+
+-- Stores the events of an accepted request.
 create function es.store_events(request jsonb) returns jsonb
 language plpgsql as $$
 declare
-  last record;
-  before bigint;
+  last record := es.chain_end();
+  first bigint := last.position + 1;
   stream jsonb;
   item jsonb;
   event jsonb;
   version bigint;
   versions jsonb := '{}';
 begin
-  select e.position, e.hash, greatest(clock_timestamp(), e.recorded_at) as now into last
-  from es.event e order by e.position desc limit 1;
-  if not found then
-    select 0::bigint as position, es.genesis() as hash, clock_timestamp() as now into last;
-  end if;
-  before := last.position;
   for stream in select value from jsonb_array_elements(request -> 'streams') loop
     version := es.version_of(stream ->> 'streamId');
     for item in select value from jsonb_array_elements(stream -> 'events') loop
@@ -367,9 +379,7 @@ begin
     end loop;
     versions := versions || jsonb_build_object(stream ->> 'streamId', version);
   end loop;
-  return jsonb_build_object('status', 'ok', 'versions', versions,
-    'first', case when last.position > before then (before + 1)::text end,
-    'last', case when last.position > before then last.position::text end);
+  return es.ok_verdict(first, last.position, versions);
 end $$;
 
 create function es.append_one(request jsonb) returns jsonb
@@ -391,11 +401,108 @@ begin
   end if;
   verdict := es.store_events(request);
   if request ? 'command' then
-    insert into es.command values ((request #>> '{command,id}')::uuid, request #>> '{command,requestHash}',
-      (verdict ->> 'first')::bigint, (verdict ->> 'last')::bigint, request #> '{command,result}');
+    insert into es.command select * from es.answered(request -> 'command', verdict);
   end if;
   return verdict;
 end $$;
+
+create function es.answered(command jsonb, verdict jsonb) returns es.command
+language sql immutable as $$
+  select (command ->> 'id')::uuid, command ->> 'requestHash', (verdict ->> 'first')::bigint, (verdict ->> 'last')::bigint,
+    command -> 'result'
+$$;
+
+-- What follows does the same for many plain requests at once: one stream each, no claim, condition or fence, nothing that
+-- was stored before. Anything else goes one by one.
+
+create function es.is_plain(requests jsonb) returns boolean
+language plpgsql as $$
+declare
+  ids uuid[];
+  commands uuid[];
+begin
+  if exists (
+    select from jsonb_array_elements(requests) r
+    where r ? 'condition' or r ? 'fence' or jsonb_array_length(r -> 'streams') <> 1
+      or jsonb_array_length(r #> '{streams,0,events}') = 0)
+    or jsonb_path_exists(requests, '$[*].streams[0].events[*].event.claims[*]')
+  then
+    return false;
+  end if;
+  ids := array(select (item #>> '{event,id}')::uuid from es.plain_events(requests));
+  commands := array(select (r #>> '{command,id}')::uuid from jsonb_array_elements(requests) r where r ? 'command');
+  return cardinality(ids) = (select count(distinct id) from unnest(ids) id)
+    and cardinality(commands) = (select count(distinct id) from unnest(commands) id)
+    and not exists (select from es.event where event_id = any (ids))
+    and not exists (select from es.command where command_id = any (commands));
+end $$;
+
+create function es.plain_events(requests jsonb, out request bigint, out nth bigint, out stream jsonb, out item jsonb)
+returns setof record language sql immutable as $$
+  select r.n, e.k, r.value #> '{streams,0}', e.value
+  from jsonb_array_elements(requests) with ordinality r (value, n),
+    jsonb_array_elements(r.value #> '{streams,0,events}') with ordinality e (value, k)
+  order by r.n, e.k
+$$;
+
+create function es.append_plain(requests jsonb) returns jsonb
+language plpgsql as $$
+declare
+  last record := es.chain_end();
+  asked record;
+  accepted boolean;
+  row integer := 0;
+  -- By the number of the first request that names the stream.
+  at bigint[];
+  -- By row of plain_events; null where refused.
+  positions bigint[] := '{}';
+  versions bigint[] := '{}';
+  hashes bytea[] := '{}';
+  verdicts jsonb[] := '{}';
+begin
+  at := array(select es.version_of(r #>> '{streams,0,streamId}') from jsonb_array_elements(requests) r);
+  for asked in
+    select request, nth, stream ->> 'streamId' as stream, stream -> 'expected' as expected,
+      jsonb_array_length(stream -> 'events') as events, decode(item ->> 'hash', 'hex') as content,
+      min(request) over (partition by stream ->> 'streamId') as slot
+    from es.plain_events(requests) order by request, nth
+  loop
+    row := row + 1;
+    if asked.nth = 1 then
+      accepted := es.meets(asked.expected, at[asked.slot]);
+      verdicts[asked.request] := case
+        when accepted then es.ok_verdict(last.position + 1, last.position + asked.events,
+          jsonb_build_object(asked.stream, at[asked.slot] + asked.events))
+        else es.version_conflict(asked.stream, at[asked.slot], asked.expected)
+      end;
+    end if;
+    if accepted then
+      at[asked.slot] := at[asked.slot] + 1;
+      last.position := last.position + 1;
+      last.hash := es.chain(last.hash, asked.content, last.position, at[asked.slot], last.now);
+      positions[row] := last.position;
+      versions[row] := at[asked.slot];
+      hashes[row] := last.hash;
+    end if;
+  end loop;
+  perform es.store_plain(requests, positions, versions, hashes, last.now);
+  insert into es.command
+  select answer.* from jsonb_array_elements(requests) with ordinality r (value, n),
+    es.answered(r.value -> 'command', verdicts[r.n]) answer
+  where r.value ? 'command' and verdicts[r.n] ->> 'status' = 'ok';
+  return to_jsonb(verdicts);
+end $$;
+
+create function es.store_plain(requests jsonb, positions bigint[], versions bigint[], hashes bytea[], now timestamptz)
+returns void language sql as $$
+  insert into es.event
+  select a.position, stream ->> 'category', stream ->> 'streamId', a.version, (item #>> '{event,id}')::uuid,
+    item #>> '{event,type}', (item #>> '{event,schemaVersion}')::integer, item #> '{event,data}', item #> '{event,meta}',
+    null, now, decode(item ->> 'hash', 'hex'), a.hash
+  from rows from (es.plain_events(requests), unnest(positions, versions, hashes))
+    as a (request, nth, stream, item, position, version, hash)
+  where a.position is not null
+$$;
 
 create function es.head() returns bigint
 language sql stable as $$
@@ -415,18 +522,22 @@ declare
   request jsonb;
   before bigint;
   after bigint;
-  verdicts jsonb[] := '{}';
+  verdicts jsonb := '[]';
 begin
   perform es.lock_log();
   before := es.head();
-  for request in select value from jsonb_array_elements(requests) loop
-    verdicts := verdicts || es.append_one(request);
-  end loop;
+  if jsonb_array_length(requests) > 1 and es.is_plain(requests) then
+    verdicts := es.append_plain(requests);
+  else
+    for request in select value from jsonb_array_elements(requests) loop
+      verdicts := verdicts || es.append_one(request);
+    end loop;
+  end if;
   after := es.head();
   if after > before then
     perform pg_notify('es_event', after::text);
   end if;
-  return to_jsonb(verdicts);
+  return verdicts;
 end $$;
 
 -- A new term for a leader. Whoever still acts under an older one can append no more once this has committed.

@@ -44,6 +44,8 @@ export interface ErrorDetails {
   retryAfter?: number
   /** Position of a committed write; only with `CommittedNotVisible`. */
   position?: string
+  /** HTTP methods that would do; only with `MethodNotAllowed`. */
+  allow?: string[]
   cause?: unknown
 }
 

@@ -35,7 +35,8 @@ export type ConditionReason =
   | 'NameConflict'
   | 'NodeLost'
 
-export type ConditionType = 'Available' | 'Progressing' | 'Degraded' | 'SecretsReady' | 'ImageReady' | 'ToolsPinned' | 'Ready'
+export type ConditionType =
+  'Available' | 'Progressing' | 'Degraded' | 'SecretsReady' | 'ImageReady' | 'ToolsPinned' | 'Ready'
 
 export interface Condition {
   type: ConditionType

@@ -11,14 +11,14 @@ import type {
   Fence,
   JsonObject,
   NewEvent,
+  RecordedEvent,
   StreamAppend,
   Verdict,
 } from './types'
 
 interface StagedStream {
   category: string
-  /** Version read from the log; what the append expects. */
-  version: number
+  stored: RecordedEvent[]
   /** Everything known of the stream: stored, then staged. */
   past: DomainEvent[]
   staged: DomainEvent[]
@@ -74,6 +74,12 @@ export class UnitOfWork {
     return this.claims.has(id) ? this.claims.get(id) : this.log.claimOwner(scope, key)
   }
 
+  /** Position of the stream's last stored event, those of the types `except` aside; 0 when there is none. */
+  async lastPosition(category: string, streamId: string, except: readonly string[]): Promise<bigint> {
+    const { stored } = await this.load(category, streamId)
+    return stored.findLast(({ type }) => !except.includes(type))?.position ?? 0n
+  }
+
   /** Makes the append fail when one of these types is stored after `after`: for rules that span streams. */
   require(condition: AppendCondition): void {
     this.conditions.push(condition)
@@ -96,7 +102,7 @@ export class UnitOfWork {
     const known = this.streams.get(streamId)
     if (known) return known
     const past = await this.log.readStream(streamId)
-    const stream = { category, version: past.at(-1)?.version ?? 0, past: [...past], staged: [] }
+    const stream = { category, stored: past, past: [...past], staged: [] }
     this.streams.set(streamId, stream)
     return stream
   }
@@ -118,10 +124,10 @@ export class UnitOfWork {
     })
     return [...this.streams]
       .filter(([, stream]) => stream.staged.length > 0)
-      .map(([streamId, { category, version, staged }]) => ({
+      .map(([streamId, { category, stored, staged }]) => ({
         streamId,
         category,
-        expected: version,
+        expected: stored.at(-1)?.version ?? 0,
         events: staged.map(record),
       }))
   }

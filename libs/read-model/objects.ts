@@ -27,7 +27,7 @@ const MAX_LIMIT = 1000
 export class Objects {
   constructor(
     private readonly database: Kysely<ReadModel>,
-    private readonly epoch: number,
+    readonly epoch: number,
     private readonly processor: string,
   ) {}
 
@@ -65,13 +65,13 @@ export class Objects {
     return row?.object
   }
 
-  /** Every current instance of a server. */
-  async instancesOf(serverUid: string): Promise<ResourceObject[]> {
+  /** Every current object of a kind whose field at `path` has this value, by name. */
+  async where(kind: string, path: string[], value: string): Promise<ResourceObject[]> {
     const rows = await this.database
       .selectFrom('rm.object')
       .select('object')
-      .where('kind', '=', 'Instance')
-      .where(sql<string>`object #>> '{spec,serverUid}'`, '=', serverUid)
+      .where('kind', '=', kind)
+      .where(sql<string>`object #>> ${path}::text[]`, '=', value)
       .where('to_position', 'is', null)
       .orderBy('name')
       .execute()

@@ -46,6 +46,6 @@ export const fieldConditions = (selector: string): RawBuilder<boolean>[] =>
         'BadRequest',
         `field selector "${key}" is not supported; use one of ${Object.keys(fields).join(', ')}`,
       )
-    const holds = sql<boolean>`coalesce(object #>> ${path} = ${value}, false)`
+    const holds = sql<boolean>`coalesce(object #>> ${path}::text[] = ${value}, false)`
     return negated ? sql<boolean>`not (${holds})` : holds
   })

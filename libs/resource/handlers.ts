@@ -11,10 +11,10 @@ interface Addressed {
 type RequestType<R> = abstract new (...parameters: never[]) => R
 
 /** The handler of a request that gathers no facts: request → command → decide → stage. */
-export const handlerFor = <R extends Addressed, State, Command, Event extends DomainEvent>(
+export const handlerFor = <R extends Addressed, State, const Command, Event extends DomainEvent>(
   request: RequestType<R>,
   decider: Decider<State, Command, Event>,
-  toCommand: (request: R) => Command,
+  toCommand: (request: R) => NoInfer<Command>,
 ): Type<ICommandHandler> => {
   class Handler {
     execute(incoming: R): Promise<Event[]> {

@@ -1,4 +1,4 @@
-import type { Provider, Type } from '@nestjs/common'
+import type { Type } from '@nestjs/common'
 import { didYouMean, DomainError, findKind, kindWords, type Kind } from '@mcpctl/contracts'
 import type { ObjectView, ReferencesOf } from '@mcpctl/read-model'
 import type { ApplyRequest, CommandContext, DeleteRequest, ObjectHead, WriteMode } from './requests'
@@ -17,16 +17,17 @@ export interface Resource<Spec extends object = object> {
   ) => ApplyRequest<Spec>
   delete?: new (uid: string, context: CommandContext) => DeleteRequest
   view: ObjectView
+  /** Events that report what is, not what is wanted: they do not make an edit stale. */
+  statusEvents?: readonly string[]
   references?: ReferencesOf
 }
 
 /** The kinds that this daemon serves. */
 export class Resources {
-  private readonly byPlural = new Map<string, Resource>()
+  private readonly byPlural: Map<string, Resource>
 
-  register(resource: Resource): Resource {
-    this.byPlural.set(resource.kind.plural, resource)
-    return resource
+  constructor(resources: Resource[]) {
+    this.byPlural = new Map(resources.map((resource) => [resource.kind.plural, resource]))
   }
 
   all(): Resource[] {
@@ -44,9 +45,6 @@ export class Resources {
   }
 }
 
-/** Registers a kind with the uniform path when its module starts. */
-export const provideResource = <Spec extends object>(resource: Resource<Spec>): Provider => ({
-  provide: `resource:${resource.kind.plural}`,
-  inject: [Resources],
-  useFactory: (resources: Resources) => resources.register(resource as unknown as Resource),
-})
+/** Puts a kind's own types aside, as the uniform path sees it. */
+export const defineResource = <Spec extends object>(resource: Resource<Spec>): Resource =>
+  resource as unknown as Resource

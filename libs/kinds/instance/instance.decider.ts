@@ -42,6 +42,7 @@ export type InstanceCommand =
   | { type: 'ReportExit'; exit: ExitFacts; at: string }
   | { type: 'Drain'; reason: string }
   | { type: 'ConfirmStopped' }
+  | { type: 'ReportOrphan'; handle: string }
 
 export type InstanceEvent =
   | { type: 'InstanceScheduled'; data: InstanceIdentity; claims: ClaimChange[] }
@@ -54,6 +55,7 @@ export type InstanceEvent =
   | { type: 'InstanceExited'; data: ExitFacts & { at: string; failures: number; nextStartAt: string } }
   | { type: 'InstanceDraining'; data: { reason: string } }
   | { type: 'InstanceStopped'; data: object; claims: ClaimChange[] }
+  | { type: 'OrphanRemoved'; data: { handle: string } }
 
 interface Failure {
   reason: ConditionReason
@@ -113,7 +115,7 @@ const known = (instance: Instance): Known => {
 }
 
 const observe = (
-  command: Exclude<InstanceCommand, { type: 'Schedule' | 'Drain' | 'ConfirmStopped' }>,
+  command: Exclude<InstanceCommand, { type: 'Schedule' | 'Drain' | 'ConfirmStopped' | 'ReportOrphan' }>,
   instance: Known,
 ): InstanceEvent[] => {
   switch (command.type) {
@@ -158,6 +160,8 @@ const decide = (command: InstanceCommand, instance: Instance): InstanceEvent[] =
       return instance.status === 'absent'
         ? []
         : [{ type: 'InstanceStopped', data: {}, claims: claimsOf('release', instance.identity) }]
+    case 'ReportOrphan':
+      return instance.status === 'absent' ? [{ type: 'OrphanRemoved', data: { handle: command.handle } }] : []
     default:
       // A report about an instance that has gone meanwhile is no news.
       return instance.status === 'absent' ? [] : observe(command, instance)
@@ -205,6 +209,7 @@ const evolve = (instance: Instance, event: InstanceEvent): Instance => {
     case 'InstanceDraining':
       return { ...instance, status: 'draining' }
     case 'InstanceStopped':
+    case 'OrphanRemoved':
       return { status: 'absent' }
   }
 }

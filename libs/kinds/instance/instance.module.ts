@@ -1,10 +1,13 @@
 import { Module } from '@nestjs/common'
-import { provideResource } from '@mcpctl/resource'
+import { defineResource } from '@mcpctl/resource'
 import { DeleteInstance, instanceHandlers } from './instance.commands'
+import { InstanceController } from './instance.controller'
 import { instanceKind } from './instance.kind'
 import { instanceView } from './instance.view'
 
-const instance = { kind: instanceKind, delete: DeleteInstance, view: instanceView }
+const instance = defineResource({ kind: instanceKind, delete: DeleteInstance, view: instanceView })
 
-@Module({ providers: [...instanceHandlers, provideResource(instance)] })
-export class InstanceModule {}
+@Module({ controllers: [InstanceController], providers: [...instanceHandlers] })
+export class InstanceModule {
+  static readonly resource = instance
+}

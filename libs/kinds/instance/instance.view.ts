@@ -77,7 +77,7 @@ const failurePhase = (reason: ConditionReason, failures: number): string => {
 }
 
 const withoutRun = (status: InstanceStatus): InstanceStatus => {
-  const { readySince: _since, startedAt: _started, nextStartAt: _next, ...rest } = status
+  const { readySince: _since, startedAt: _started, nextStartAt: _next, handshake: _shake, ...rest } = status
   return { ...rest, ready: false }
 }
 
@@ -166,7 +166,7 @@ const statusAfter = (status: InstanceStatus, event: InstanceEvent, at: string): 
 /** What `get` and `describe` show of an instance. */
 export const instanceView: View<InstanceObject, InstanceEvent> = (instance, event) => {
   if (event.type === 'InstanceScheduled') return created(event.data, event.at)
-  if (!instance || event.type === 'InstanceStopped') return undefined
+  if (!instance || event.type === 'InstanceStopped' || event.type === 'OrphanRemoved') return undefined
   const status = statusAfter(instance.status, event, event.at)
   const deletion =
     event.type === 'InstanceDraining' ? { deletionTimestamp: instance.deletionTimestamp ?? event.at } : {}

@@ -1,18 +1,20 @@
 import { Module } from '@nestjs/common'
-import { provideResource } from '@mcpctl/resource'
+import { defineResource } from '@mcpctl/resource'
 import { ApplyProject, DeleteProject, projectHandlers } from './project.commands'
 import { projectKind } from './project.kind'
 import { ProjectSpec } from './project.schema'
 import { projectReferences, projectView } from './project.view'
 
-const project = {
+const project = defineResource({
   kind: projectKind,
   schema: ProjectSpec,
   apply: ApplyProject,
   delete: DeleteProject,
   view: projectView,
   references: projectReferences,
-}
+})
 
-@Module({ providers: [...projectHandlers, provideResource(project)] })
-export class ProjectModule {}
+@Module({ providers: [...projectHandlers] })
+export class ProjectModule {
+  static readonly resource = project
+}

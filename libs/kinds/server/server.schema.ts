@@ -177,3 +177,10 @@ export class ServerSpec {
   @NotYet()
   tools?: never
 }
+
+/** Body of the scale subresource. */
+export class ScaleSpec {
+  @ApiProperty({ minimum: 0, maximum: 100 })
+  @IntegerBetween(0, 100)
+  replicas!: number
+}

@@ -1,0 +1,62 @@
+import { Module, type DynamicModule } from '@nestjs/common'
+import { CqrsModule } from '@nestjs/cqrs'
+import { Connections, Gateway } from '@mcpctl/gateway'
+import { kindModules } from '@mcpctl/kinds/modules'
+import { Objects } from '@mcpctl/read-model'
+import { RequestRunner, Resources, ResourceWriter } from '@mcpctl/resource'
+import { Drivers } from '@mcpctl/runtime'
+import { Daemon } from './daemon'
+import { ApplyController } from './http/apply.controller'
+import { HealthController } from './http/health.controller'
+import { GATEWAY, McpController } from './http/mcp.controller'
+import { ResourcesController } from './http/resources.controller'
+import { StatusController } from './http/status.controller'
+import { STORE, type Store } from './store/store'
+
+export interface Opened {
+  store: Store
+  drivers: Drivers
+  connections: Connections
+  gateway: Gateway
+  daemon: Daemon
+}
+
+@Module({})
+class OpenedModule {}
+
+@Module({})
+export class AppModule {
+  /** Wires the kinds and the HTTP edge to what has been opened before. */
+  static of({ store, drivers, connections, gateway, daemon }: Opened): DynamicModule {
+    const opened = [
+      { provide: STORE, useValue: store },
+      { provide: Resources, useValue: store.resources },
+      { provide: Objects, useValue: store.objects },
+      { provide: RequestRunner, useValue: store.requests },
+      { provide: Drivers, useValue: drivers },
+      { provide: Connections, useValue: connections },
+      { provide: GATEWAY, useValue: gateway },
+      { provide: Daemon, useValue: daemon },
+      ResourceWriter,
+    ]
+    return {
+      module: AppModule,
+      imports: [
+        {
+          module: OpenedModule,
+          global: true,
+          imports: [CqrsModule.forRoot()],
+          providers: opened,
+          exports: [...opened.map(tokenOf), CqrsModule],
+        },
+        ...kindModules,
+      ],
+
+      controllers: [HealthController, StatusController, ApplyController, McpController, ResourcesController],
+    }
+  }
+}
+
+const tokenOf = (
+  provider: { provide: symbol | (abstract new (...parameters: never[]) => unknown) } | typeof ResourceWriter,
+) => ('provide' in provider ? provider.provide : provider)

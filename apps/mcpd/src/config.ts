@@ -1,0 +1,132 @@
+import { isAbsolute, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { didYouMean } from '@mcpctl/contracts'
+import { dataDirectory } from '@mcpctl/client/paths'
+
+/** Everything that mcpd can be told, by flag or by environment. Read once, here. */
+export interface Config {
+  host: string
+  /** 0: any free one. */
+  port: number
+  dataDirectory: string
+  /** Absent: the embedded PostgreSQL. */
+  databaseUrl?: string
+  migrateUrl?: string
+  driver: 'auto' | 'docker' | 'process'
+  /** Image with node for packages; without one packages run as child processes. */
+  nodeImage?: string
+  dockerHost?: string
+  /** CLI configuration file that receives the local context. */
+  writeContext?: string
+  logLevel: string
+  /** Host names besides the loopback ones under which clients may reach this daemon. */
+  allowedHosts: string[]
+  allowLoopbackUrls: boolean
+  /** Address under which other daemons on the same store reach this one; absent: the one it listens on. */
+  advertise?: string
+}
+
+/** A wrong flag or variable; the message says which and what would be right. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError'
+}
+
+const options = {
+  host: { type: 'string' },
+  port: { type: 'string' },
+  'data-dir': { type: 'string' },
+  'database-url': { type: 'string' },
+  driver: { type: 'string' },
+  'write-context': { type: 'string' },
+  'log-level': { type: 'string' },
+  'allowed-host': { type: 'string', multiple: true },
+  'allow-loopback-urls': { type: 'boolean' },
+  'advertise-address': { type: 'string' },
+  help: { type: 'boolean', short: 'h' },
+  version: { type: 'boolean' },
+} as const
+
+export const usage = `Usage: mcpd [flags]
+
+The daemon of mcpctl: keeps MCP servers running and records everything.
+
+Flags (and the variables that say the same):
+  --host ADDRESS            address to listen on (MCPD_HOST, default 127.0.0.1)
+  --port PORT               port to listen on, 0 for any free one (MCPD_PORT, default 7777)
+  --data-dir DIRECTORY      what must not be lost (MCPD_DATA_DIR)
+  --database-url URL        an external PostgreSQL >= 15 (DATABASE_URL); without it mcpd runs its own
+  --driver auto|docker|process   what runs instances (MCPD_DRIVER, default auto)
+  --write-context FILE      CLI configuration file that receives the local context (MCPD_WRITE_CONTEXT)
+  --log-level LEVEL         trace, debug, info, warn, error (MCPD_LOG_LEVEL, default info)
+  --allowed-host NAME       a further Host header to accept; repeatable (MCPD_ALLOWED_HOSTS, comma-separated)
+  --allow-loopback-urls     remote servers may be on this machine (MCPD_ALLOW_LOOPBACK_URLS=1)
+  --advertise-address URL   where other daemons on the same database reach this one (MCPD_ADVERTISE_ADDRESS)
+  --version, --help
+
+MCPD_NODE_IMAGE names a container image with node in which npm packages run when an engine answers.
+MCPD_MIGRATE_URL is used for migrations only, where the daemon's own role may not change tables.
+DOCKER_HOST names the container engine.
+`
+
+const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal']
+const DRIVERS = ['auto', 'docker', 'process'] as const
+
+type Environment = Record<string, string | undefined>
+
+const parsePort = (text: string): number => {
+  const port = Number(text)
+  if (/^\d{1,5}$/.test(text) && port <= 65535) return port
+  throw new UsageError(`port must be a number from 0 to 65535, not "${text}"`)
+}
+
+const oneOf = <T extends string>(what: string, text: string, allowed: readonly T[]): T => {
+  const found = allowed.find((value) => value === text)
+  if (found === undefined)
+    throw new UsageError(`${what} must be one of ${allowed.join(', ')}, not "${text}"${didYouMean(text, allowed)}`)
+  return found
+}
+
+const parse = (argv: string[]) => {
+  try {
+    return parseArgs({ args: argv, options, allowPositionals: false, strict: true }).values
+  } catch (error) {
+    const flag = /'(--?[\w-]+)/.exec((error as Error).message)?.[1] ?? ''
+    const known = Object.keys(options).map((name) => `--${name}`)
+    if (known.includes(flag)) throw new UsageError((error as Error).message, { cause: error })
+    throw new UsageError(`unknown flag: ${flag}${didYouMean(flag, known)}`, { cause: error })
+  }
+}
+
+/** An empty variable counts as unset. */
+const set = <K extends string>(key: K, value: string | undefined): { [P in K]?: string } =>
+  (value ? { [key]: value } : {}) as { [P in K]?: string }
+
+const isLoopback = (host: string) => host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host)
+
+/** Reads flags, then variables, then defaults. Throws UsageError. `help` and `version` are answered by the caller. */
+export const readConfig = (argv: string[], env: Environment): Config & { help: boolean; version: boolean } => {
+  const flags = parse(argv)
+  const directory = flags['data-dir'] ?? env['MCPD_DATA_DIR'] ?? dataDirectory(env)
+  const host = flags.host ?? env['MCPD_HOST'] ?? '127.0.0.1'
+  if (!isLoopback(host) && env['MCPD_INSECURE_HTTP'] !== '1')
+    throw new UsageError(
+      `host ${host} is not a loopback address and mcpd speaks plain HTTP; put a TLS proxy in front of 127.0.0.1, or set MCPD_INSECURE_HTTP=1 on a network that you trust`,
+    )
+  return {
+    host,
+    port: parsePort(flags.port ?? env['MCPD_PORT'] ?? '7777'),
+    dataDirectory: isAbsolute(directory) ? directory : resolve(directory),
+    ...set('databaseUrl', flags['database-url'] ?? env['DATABASE_URL']),
+    ...set('migrateUrl', env['MCPD_MIGRATE_URL']),
+    driver: oneOf('driver', flags.driver ?? env['MCPD_DRIVER'] ?? 'auto', DRIVERS),
+    ...set('nodeImage', env['MCPD_NODE_IMAGE']),
+    ...set('dockerHost', env['DOCKER_HOST']),
+    ...set('writeContext', flags['write-context'] ?? env['MCPD_WRITE_CONTEXT']),
+    logLevel: oneOf('log level', flags['log-level'] ?? env['MCPD_LOG_LEVEL'] ?? 'info', LEVELS),
+    allowedHosts: flags['allowed-host'] ?? (env['MCPD_ALLOWED_HOSTS'] ?? '').split(',').filter((name) => name !== ''),
+    allowLoopbackUrls: flags['allow-loopback-urls'] ?? env['MCPD_ALLOW_LOOPBACK_URLS'] === '1',
+    ...set('advertise', flags['advertise-address'] ?? env['MCPD_ADVERTISE_ADDRESS']),
+    help: flags.help ?? false,
+    version: flags.version ?? false,
+  }
+}

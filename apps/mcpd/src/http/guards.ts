@@ -1,0 +1,89 @@
+import { createHash } from 'node:crypto'
+import { DomainError } from '@mcpctl/contracts'
+import type { Identity, Tokens } from '@mcpctl/access'
+import type { Asked } from '@mcpctl/resource'
+import type { FastifyRequest } from 'fastify'
+import { v5 as uuidv5 } from 'uuid'
+
+/** Requests as they are after the guards: authenticated, with what commands need to know of them. */
+export type AuthenticatedRequest = FastifyRequest & { asked?: Asked; identity?: Identity }
+
+/** Routes that answer without a token. */
+const OPEN = new Set(['/healthz', '/readyz'])
+const LOOPBACK = new Set(['localhost', '127.0.0.1', '[::1]'])
+const MUTATING = new Set(['POST', 'PUT', 'PATCH', 'DELETE'])
+const KEY = /^[\x21-\x7e]{1,255}$/
+
+const pathOf = (request: FastifyRequest) => request.url.split('?', 1)[0] ?? ''
+
+export const isOpen = (request: FastifyRequest): boolean => OPEN.has(pathOf(request))
+
+/** Refuses what a browser that was lured here would send: a foreign Host (DNS rebinding) or any foreign Origin. */
+export const checkOrigin = (request: FastifyRequest, allowedHosts: readonly string[]): void => {
+  const host = (request.headers.host ?? '').replace(/:\d{1,5}$/, '').toLowerCase()
+  if (!LOOPBACK.has(host) && !allowedHosts.includes(host))
+    throw new DomainError(
+      'MisdirectedRequest',
+      'this daemon does not answer for that host name; add it with --allowed-host',
+    )
+  const { origin } = request.headers
+  if (origin === undefined) return
+  const from = URL.canParse(origin) ? new URL(origin).hostname : ''
+  const known = from === 'localhost' || from === '127.0.0.1' || from === '[::1]' || allowedHosts.includes(from)
+  if (!known) throw new DomainError('Forbidden', 'requests from that origin are refused')
+}
+
+const bearer = (request: FastifyRequest): string | undefined => {
+  // A query is logged by every proxy on the way: no token belongs there.
+  if (/[?&]access_token=/.test(request.url))
+    throw new DomainError('BadRequest', 'send the token as a header, never in the URL')
+  const sent = request.raw.rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === 'authorization')
+  if (sent.length > 1) throw new DomainError('BadRequest', 'send one Authorization header')
+  return /^bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1]
+}
+
+/** Finds out who asks. Throws Unauthorized. */
+export const authenticate = async (request: AuthenticatedRequest, tokens: Tokens): Promise<void> => {
+  const token = bearer(request)
+  const identity = token === undefined ? undefined : await tokens.identify(token)
+  if (!identity)
+    throw new DomainError('Unauthorized', token === undefined ? 'a token is needed' : 'the token is not valid here')
+  request.identity = identity
+}
+
+const digest = (request: FastifyRequest): string =>
+  createHash('sha256')
+    .update(JSON.stringify([request.method, request.url, request.headers['if-match'] ?? null, request.body ?? null]))
+    .digest('hex')
+
+const commandOf = (request: FastifyRequest, identity: Identity): Asked['command'] => {
+  const key = request.headers['idempotency-key']
+  if (key === undefined || !MUTATING.has(request.method)) return undefined
+  if (typeof key !== 'string' || !KEY.test(key))
+    throw new DomainError('BadRequest', 'Idempotency-Key must be 1 to 255 printable characters')
+  return { id: uuidv5(key, identity.uid), requestHash: digest(request) }
+}
+
+const short = (value: string | string[] | undefined) => (typeof value === 'string' ? value.slice(0, 256) : undefined)
+
+/** What a command needs to know of its request. Throws BadRequest for a malformed idempotency key. */
+export const ask = (request: AuthenticatedRequest): void => {
+  const { identity } = request
+  if (!identity) return
+  const command = commandOf(request, identity)
+  const userAgent = short(request.headers['user-agent'])
+  const reason = short(request.headers['x-mcpctl-reason'])
+  const query = request.query as { dryRun?: string }
+  if (query.dryRun !== undefined && query.dryRun !== 'All') throw new DomainError('BadRequest', 'dryRun must be All')
+  request.asked = {
+    meta: {
+      actor: { uid: identity.uid, name: identity.name },
+      correlationId: request.id,
+      sourceAddress: request.ip,
+      ...(userAgent !== undefined && { userAgent }),
+      ...(reason !== undefined && { reason }),
+    },
+    ...(command && { command }),
+    ...(query.dryRun === 'All' && { dryRun: true }),
+  }
+}

@@ -1,0 +1,53 @@
+import { All, Controller, Param, Req, Res } from '@nestjs/common'
+import { DomainError } from '@mcpctl/contracts'
+import { mcpHandler, type EndpointRef, type Gateway, type McpHandler } from '@mcpctl/gateway'
+import { Inject } from '@nestjs/common'
+import type { FastifyReply } from 'fastify'
+import type { AuthenticatedRequest } from './guards'
+
+export const GATEWAY = Symbol('Gateway')
+
+/** The MCP endpoints of servers and projects. */
+@Controller('mcp')
+export class McpController {
+  private readonly handler: McpHandler
+
+  constructor(@Inject(GATEWAY) gateway: Gateway) {
+    this.handler = mcpHandler(gateway)
+  }
+
+  @All('servers/:name')
+  server(@Param('name') name: string, @Req() request: AuthenticatedRequest, @Res() reply: FastifyReply): Promise<void> {
+    return this.handle({ kind: 'server', name }, request, reply)
+  }
+
+  @All('projects/:name')
+  project(
+    @Param('name') name: string,
+    @Req() request: AuthenticatedRequest,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    return this.handle({ kind: 'project', name }, request, reply)
+  }
+
+  private async handle(endpoint: EndpointRef, request: AuthenticatedRequest, reply: FastifyReply): Promise<void> {
+    const { identity } = request
+    if (!identity) throw new DomainError('Unauthorized', 'a token is needed')
+    const gone = new AbortController()
+    reply.raw.on('close', () => {
+      if (!reply.raw.writableFinished) gone.abort()
+    })
+    const answer = await this.handler.handle({
+      method: request.method,
+      endpoint,
+      headers: request.headers,
+      body: request.body,
+      user: { uid: identity.uid },
+      signal: gone.signal,
+    })
+    void reply
+      .status(answer.status)
+      .headers(answer.headers)
+      .send(answer.stream ?? answer.body)
+  }
+}

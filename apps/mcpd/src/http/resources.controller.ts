@@ -1,0 +1,195 @@
+import { Body, Controller, Delete, Get, Headers, HttpCode, Param, Patch, Post, Put, Query, Res } from '@nestjs/common'
+import { DomainError, notFound, type ResourceList, type ResourceObject, type Verb } from '@mcpctl/contracts'
+import { Objects, type ListQuery } from '@mcpctl/read-model'
+import {
+  AskedBy,
+  parseDesired,
+  preconditionOf,
+  RequestRunner,
+  Resources,
+  ResourceWriter,
+  type Answered,
+  type Asked,
+  type Resource,
+  type WriteMode,
+  type WriteOutcome,
+} from '@mcpctl/resource'
+import type { FastifyReply } from 'fastify'
+
+const etag = ({ metadata }: ResourceObject) => `"${metadata.resourceVersion}"`
+
+/** The uniform verbs, one controller for every kind; what differs is the kind's data. */
+@Controller('api/v1/:plural')
+export class ResourcesController {
+  constructor(
+    private readonly resources: Resources,
+    private readonly objects: Objects,
+    private readonly requests: RequestRunner,
+    private readonly writer: ResourceWriter,
+  ) {}
+
+  @Get()
+  list(@Param('plural') plural: string, @Query() query: Record<string, string>): Promise<ResourceList> {
+    const { kind } = this.offered(plural, 'list')
+    return this.objects.list(kind, parseList(query))
+  }
+
+  @Get(':name')
+  async get(
+    @Param('plural') plural: string,
+    @Param('name') name: string,
+    @Headers('if-none-match') seen: string | undefined,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<ResourceObject | undefined> {
+    const { kind } = this.offered(plural, 'get')
+    const object = await this.objects.find(kind.name, name)
+    if (!object) throw notFound(plural, name)
+    reply.header('etag', etag(object))
+    if (seen === etag(object)) return void reply.status(304)
+    return object
+  }
+
+  @Post()
+  @HttpCode(201)
+  async create(
+    @Param('plural') plural: string,
+    @Body() body: unknown,
+    @AskedBy() asked: Asked,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ) {
+    const resource = this.offered(plural, 'create')
+    const { object } = await this.write(resource, body, { asked, mode: 'create', reply })
+    reply.header('location', `/api/v1/${plural}/${object.metadata.name}`)
+    return object
+  }
+
+  @Put(':name')
+  async replace(
+    @Param('plural') plural: string,
+    @Param('name') name: string,
+    @Body() body: unknown,
+    @Headers() headers: Record<string, string | undefined>,
+    @AskedBy() asked: Asked,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<ResourceObject> {
+    const resource = this.offered(plural, 'update')
+    const create = headers['if-none-match'] === '*'
+    if (!create && headers['if-match'] === undefined)
+      throw new DomainError(
+        'PreconditionRequired',
+        'send If-Match with the version that you read, or If-None-Match: * to create',
+        {
+          kind: plural,
+          name,
+        },
+      )
+    const after = preconditionOf(headers['if-match'], this.objects.epoch)
+    const mode = create ? 'create' : 'replace'
+    const { object, outcome } = await this.write(resource, withName(body, name), { asked, mode, reply, after })
+    reply.status(outcome === 'created' ? 201 : 200)
+    return object
+  }
+
+  @Delete(':name')
+  async delete(
+    @Param('plural') plural: string,
+    @Param('name') name: string,
+    @Headers('if-match') ifMatch: string | undefined,
+    @AskedBy() asked: Asked,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<ResourceObject> {
+    const resource = this.offered(plural, 'delete')
+    const after = preconditionOf(ifMatch, this.objects.epoch)
+    const { result } = await this.requests.run(asked, (context) =>
+      this.writer.delete(resource, name, { context, after }),
+    )
+    const current = await this.objects.findByUid(result.uid)
+    const object = current ?? (await this.objects.last(result.uid))
+    if (!object) throw notFound(plural, name)
+    reply.status(current && !asked.dryRun ? 202 : 200)
+    return object
+  }
+
+  private async write(
+    resource: Resource,
+    body: unknown,
+    options: { asked: Asked; mode: WriteMode; reply: FastifyReply; after?: bigint | undefined },
+  ): Promise<{ object: ResourceObject; outcome: WriteOutcome['outcome'] }> {
+    const { asked, mode, reply, after } = options
+    const desired = parseDesired(resource, body)
+    const answered = await this.requests.run<WriteOutcome>(asked, (context) =>
+      this.writer.apply(resource, desired, { mode, context, after }),
+    )
+    const { kind } = resource
+    const object = (await this.objects.findByUid(answered.result.uid)) ?? preview(kind.name, answered, desired)
+    if (answered.replayed) reply.header('idempotency-replayed', 'true')
+    reply.header('etag', etag(object))
+    return { object, outcome: answered.result.outcome }
+  }
+
+  @Patch(':name')
+  patch(@Param('plural') plural: string): never {
+    this.offered(plural, 'update')
+    throw new DomainError('MethodNotAllowed', 'PATCH is not supported yet; use PUT, or POST /api/v1/apply', {
+      kind: plural,
+      allow: ['GET', 'PUT', 'DELETE'],
+    })
+  }
+
+  /** The kind of a path segment, if it offers the verb. Throws NotFound or MethodNotAllowed. */
+  private offered(plural: string, verb: Verb): Resource {
+    const resource = this.resources.get(plural)
+    const { verbs } = resource.kind
+    if (verbs.includes(verb)) return resource
+    throw new DomainError('MethodNotAllowed', `${plural} do not support ${verb}; they support ${verbs.join(', ')}`, {
+      kind: plural,
+      allow: [...new Set(verbs.map((offered) => methods[offered]))],
+    })
+  }
+}
+
+const methods: Record<Verb, string> = { get: 'GET', list: 'GET', create: 'POST', update: 'PUT', delete: 'DELETE' }
+
+const withName = (body: unknown, name: string): unknown => {
+  if (typeof body !== 'object' || body === null) return body
+  const sent = body as { name?: unknown; metadata?: { name?: unknown } }
+  const given = sent.metadata ? sent.metadata.name : sent.name
+  if (given !== undefined && given !== name)
+    throw new DomainError(
+      'BadRequest',
+      `the name in the body is not "${name}", the one in the path; names cannot be changed`,
+    )
+  return sent.metadata ? { ...sent, metadata: { ...sent.metadata, name } } : { ...sent, name }
+}
+
+/** What a dry run would have made. */
+const preview = (
+  kind: string,
+  { result }: Answered<WriteOutcome>,
+  desired: { name: string; labels: Record<string, string>; annotations: Record<string, string>; spec: object },
+): ResourceObject => ({
+  kind,
+  metadata: {
+    name: desired.name,
+    uid: result.uid,
+    labels: desired.labels,
+    annotations: desired.annotations,
+    resourceVersion: '0.0',
+    generation: 1,
+    createdAt: new Date().toISOString(),
+    createdBy: '',
+  },
+  spec: desired.spec as Record<string, unknown>,
+  status: {},
+})
+
+const parseList = ({ labelSelector, fieldSelector, limit, continue: token }: Record<string, string>): ListQuery => {
+  if (limit !== undefined && !/^[1-9]\d{0,3}$/.test(limit))
+    throw new DomainError('BadRequest', 'limit must be a number from 1 to 1000')
+  return {
+    ...(labelSelector !== undefined && { labelSelector }),
+    ...(fieldSelector !== undefined && { fieldSelector }),
+    ...(limit !== undefined && { limit: Number(limit) }),
+    ...(token !== undefined && { continue: token }),
+  }
+}

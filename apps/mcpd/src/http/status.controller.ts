@@ -1,0 +1,64 @@
+import { Controller, Get, HttpCode, Inject, Post, Query } from '@nestjs/common'
+import { Drivers } from '@mcpctl/runtime'
+import { Resources } from '@mcpctl/resource'
+import { Daemon } from '../daemon'
+import { STORE, type Store } from '../store/store'
+import { version } from '../version'
+
+/** What an operator asks first: who leads, how far the projectors are, what runs instances. */
+@Controller('api/v1')
+export class StatusController {
+  constructor(
+    @Inject(STORE) private readonly store: Store,
+    private readonly daemon: Daemon,
+    private readonly drivers: Drivers,
+    private readonly resources: Resources,
+  ) {}
+
+  @Get('version')
+  version() {
+    return { version }
+  }
+
+  @Get('kinds')
+  kinds() {
+    return { kinds: this.resources.all().map(({ kind }) => kind) }
+  }
+
+  @Get('status')
+  async status() {
+    const { store, daemon } = this
+    const [head, drivers, leader, { rows }] = await Promise.all([
+      store.log.head(),
+      this.drivers.status(),
+      daemon.leader(),
+      store.pool.query<{ version: string }>(`select current_setting('server_version') as version`),
+    ])
+    const { name, position, status, lastError } = store.projector.status()
+    return {
+      version,
+      store: { id: store.id, epoch: store.epoch, position: String(head) },
+      daemon: { pid: process.pid, startedAt: daemon.startedAt, address: daemon.address },
+      leader,
+      projectors: [
+        {
+          name,
+          position: String(position),
+          lag: Number(head > position ? head - position : 0n),
+          status,
+          ...(lastError !== undefined && { lastError }),
+        },
+      ],
+      drivers,
+      database: { embedded: store.embedded, version: rows[0]?.version ?? 'unknown' },
+    }
+  }
+
+  /** Ends this daemon after answering; with `all`, instances that would outlive it end too. */
+  @Post('shutdown')
+  @HttpCode(202)
+  shutdown(@Query('all') all: string | undefined) {
+    this.daemon.shutDown({ all: all === '1' || all === 'true' })
+    return { status: 'shutting down' }
+  }
+}

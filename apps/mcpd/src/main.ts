@@ -1,0 +1,19 @@
+import 'reflect-metadata'
+import { readConfig, usage, UsageError } from './config'
+import { run } from './run'
+import { version } from './version'
+
+const main = async (): Promise<void> => {
+  const config = readConfig(process.argv.slice(2), process.env)
+  if (config.help) return void process.stdout.write(usage)
+  if (config.version) return void process.stdout.write(`mcpd ${version}\n`)
+  await run(config)
+}
+
+main().catch((error: unknown) => {
+  const message = error instanceof Error ? error.message : String(error)
+  process.stderr.write(
+    error instanceof UsageError ? `error: ${message}\nSee: mcpd --help\n` : `error: mcpd did not start: ${message}\n`,
+  )
+  process.exit(error instanceof UsageError ? 2 : 1)
+})

@@ -1,0 +1,127 @@
+import type { Follower, PostgresEventLog, Projector } from '@mcpctl/event-store'
+import { KeyedQueue, type Reconciler } from '@mcpctl/reconcile'
+import type { Logger } from 'pino'
+
+const RESYNC_MS = 60_000
+/** What nobody wants is removed when it is still there at the next sweep. */
+const SWEEP_MS = 10_000
+const WORKERS = 8
+const BATCH = 500
+
+export interface LoopDependencies {
+  log: PostgresEventLog
+  follower: Follower
+  projector: Projector
+  logger: Logger
+}
+
+/** What the leader does while it leads: follow the log, keep a queue of keys, sweep, and look at everything once a minute. */
+export class ReconcileLoop {
+  private readonly queue: KeyedQueue
+  private readonly timers: NodeJS.Timeout[] = []
+  private readonly unsubscribe: () => void
+  private cursor: bigint | undefined
+  private following = false
+  private dirty = false
+  private found: ReadonlySet<string> = new Set()
+  private stopped = false
+
+  constructor(
+    private readonly reconciler: Reconciler,
+    private readonly term: number,
+    private readonly dependencies: LoopDependencies,
+  ) {
+    this.queue = new KeyedQueue({
+      workers: WORKERS,
+      work: (key) => this.work(key),
+      onError: (key, error) => {
+        dependencies.logger.warn({ server: key, error }, 'a reconcile failed and will be tried again')
+      },
+    })
+    reconciler.onWake((key, error) => {
+      this.wake(key, error)
+    })
+    this.unsubscribe = dependencies.follower.onAdvance(() => void this.follow())
+    this.every(RESYNC_MS, () => this.resync())
+    this.every(SWEEP_MS, () => this.sweep())
+    void this.resync()
+  }
+
+  /** Takes up no more work and waits for what is under way. */
+  async stop(): Promise<void> {
+    this.stopped = true
+    this.unsubscribe()
+    this.timers.forEach((timer) => clearInterval(timer))
+    await this.queue.stop()
+    await this.reconciler.idle()
+  }
+
+  private get fence() {
+    return { name: 'leader', term: this.term }
+  }
+
+  private every(ms: number, act: () => Promise<void>): void {
+    this.timers.push(setInterval(() => void act(), ms))
+  }
+
+  private async work(key: string): Promise<void> {
+    const due = await this.reconciler.reconcile(key, this.fence)
+    if (due !== undefined) this.queue.addAfter(key, due)
+  }
+
+  private wake(key: string, error: unknown): void {
+    if (this.stopped) return
+    if (error === undefined) return this.queue.add(key)
+    this.dependencies.logger.warn({ server: key, error }, 'a start or a stop failed and will be tried again')
+    this.queue.addAfter(key, 1_000)
+  }
+
+  private async resync(): Promise<void> {
+    await this.quietly('list the servers', async () => {
+      for (const key of await this.reconciler.keys()) this.queue.add(key)
+    })
+  }
+
+  private async sweep(): Promise<void> {
+    await this.quietly('sweep', async () => {
+      this.found = await this.reconciler.sweep(this.fence, this.found)
+    })
+  }
+
+  /** Reads what is new in the log and queues the keys concerned; one reader at a time. */
+  private async follow(): Promise<void> {
+    this.dirty = true
+    if (this.following) return
+    this.following = true
+    await this.quietly('follow the log', async () => {
+      while (this.dirty && !this.stopped) {
+        this.dirty = false
+        await this.readOn()
+      }
+    })
+    this.following = false
+  }
+
+  private async readOn(): Promise<void> {
+    const { log } = this.dependencies
+    this.cursor ??= await log.head()
+    for (;;) {
+      const events = await log.read(this.cursor, BATCH)
+      for (const event of events) {
+        const key = await this.reconciler.keyOf(event)
+        if (key !== undefined) this.queue.add(key)
+        this.cursor = event.position
+      }
+      if (events.length < BATCH) return
+    }
+  }
+
+  /** The database may be away for a moment; the next round reads everything again. */
+  private async quietly(what: string, act: () => Promise<void>): Promise<void> {
+    try {
+      await act()
+    } catch (error) {
+      this.dependencies.logger.warn({ error }, `could not ${what}; it will be tried again`)
+    }
+  }
+}

@@ -1,0 +1,169 @@
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { Tokens } from '@mcpctl/access'
+import { Connections, Gateway } from '@mcpctl/gateway'
+import { reconcilers } from '@mcpctl/kinds/modules'
+import { Leader, type Reconciler } from '@mcpctl/reconcile'
+import { openDrivers, type Drivers } from '@mcpctl/runtime'
+import { NestFactory } from '@nestjs/core'
+import type { NestFastifyApplication } from '@nestjs/platform-fastify'
+import { pino, type Logger } from 'pino'
+import { AppModule } from './app.module'
+import type { Config } from './config'
+import { Daemon } from './daemon'
+import { httpAdapter, secure } from './http/server'
+import { ReconcileLoop } from './reconcile/reconcile-loop'
+import { ObjectRoutes } from './reconcile/routes'
+import { ensureAdmin } from './setup/admin'
+import { openStore, type Store } from './store/store'
+import { version } from './version'
+
+/** Requests and calls in flight get this long to end when the daemon is told to. */
+const GOODBYE_MS = 10_000
+const STOP_GRACE_SECONDS = 10
+
+interface Parts {
+  config: Config
+  logger: Logger
+  store: Store
+  drivers: Drivers
+  connections: Connections
+  daemon: Daemon
+  app: NestFastifyApplication
+}
+
+/** Brings the daemon up and serves until it is told to end. Throws when it cannot start; nothing is left behind then. */
+export const run = async (config: Config): Promise<void> => {
+  const logger = pino({ level: config.logLevel, base: undefined, errorKey: 'error' })
+  mkdirSync(config.dataDirectory, { recursive: true, mode: 0o700 })
+  const store = await openStore(config, join(import.meta.dirname, 'migrations'), toLines(logger))
+  try {
+    const parts = await assemble(config, store, logger)
+    await serve(parts)
+  } catch (error) {
+    await store.close()
+    throw error
+  }
+}
+
+/** Libraries log plain lines. */
+const toLines = (logger: Logger) => ({
+  info: (message: string) => {
+    logger.info(message)
+  },
+  warn: (message: string) => {
+    logger.warn(message)
+  },
+  error: (message: string) => {
+    logger.error(message)
+  },
+})
+
+const assemble = async (config: Config, store: Store, logger: Logger): Promise<Parts> => {
+  const drivers = await openDrivers({
+    storeId: store.id,
+    epoch: store.epoch,
+    directory: join(config.dataDirectory, 'instances'),
+    ...(config.dockerHost !== undefined && { dockerHost: config.dockerHost }),
+    ...(config.nodeImage !== undefined && config.driver !== 'process' && { nodeImage: config.nodeImage }),
+    allowLoopback: config.allowLoopbackUrls,
+    logger,
+  })
+  const serverInfo = { name: 'mcpctl', version }
+  const connections = new Connections({ clientInfo: serverInfo })
+  const gateway = new Gateway({ routes: new ObjectRoutes(store.objects), connections, serverInfo })
+  const daemon = new Daemon(config.dataDirectory)
+  const module = AppModule.of({ store, drivers, connections, gateway, daemon })
+  const app = await NestFactory.create<NestFastifyApplication>(module, httpAdapter(), {
+    logger: false,
+    abortOnError: false,
+  })
+  secure(app, {
+    tokens: new Tokens(store.pool),
+    logger,
+    allowedHosts: config.allowedHosts,
+    leader: async () => (daemon.leads() ? 'self' : (await daemon.leader()).address),
+  })
+  return { config, logger, store, drivers, connections, daemon, app }
+}
+
+const serve = async (parts: Parts): Promise<void> => {
+  const { config, logger, store, daemon, app } = parts
+  await app.init()
+  await store.follower.start()
+  store.projector.start()
+  await app.listen({ host: config.host, port: config.port })
+  const address = addressOf(app, config)
+  daemon.announce(address)
+  const file = await ensureAdmin(store, new Tokens(store.pool), { address, file: config.writeContext })
+  const leader = lead(parts, config.advertise ?? address)
+  const end = endOnce(parts, leader)
+  daemon.onShutDown((options) => void end(options))
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void end({ all: false }))
+  logger.info(
+    { address, store: store.id, embedded: store.embedded, ...(file !== undefined && { file }) },
+    'mcpd is ready',
+  )
+}
+
+const addressOf = (app: NestFastifyApplication, config: Config): string => {
+  const { port } = app.getHttpServer().address() as { port: number }
+  return `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${String(port)}`
+}
+
+/** Contends for leadership and runs the reconcilers while it is ours. */
+const lead = ({ store, logger, daemon, app, connections }: Parts, address: string) => {
+  const leader = new Leader({ url: store.url, holder: address })
+  const dependencies = { log: store.log, follower: store.follower, projector: store.projector, logger }
+  let loops: ReconcileLoop[] = []
+  const stopLoops = async () => {
+    const ending = loops
+    loops = []
+    await Promise.all(ending.map((loop) => loop.stop()))
+  }
+  leader.onElected(({ term }) => {
+    logger.info({ term }, 'this daemon leads')
+    loops = reconcilers.map((type) => new ReconcileLoop(app.get<Reconciler>(type), term, dependencies))
+  })
+  leader.onLost(async (reason) => {
+    logger.warn({ reason }, 'this daemon leads no more')
+    await stopLoops()
+    await connections.close()
+  })
+  daemon.contend(leader)
+  leader.start()
+  return { leader, stopLoops }
+}
+
+const endOnce = (parts: Parts, leading: ReturnType<typeof lead>) => {
+  let ending: Promise<void> | undefined
+  return (options: { all: boolean }) => (ending ??= end(parts, leading, options))
+}
+
+/** Children drain and stop, containers run on unless `all` is said. */
+const end = async (
+  parts: Parts,
+  { leader, stopLoops }: ReturnType<typeof lead>,
+  { all }: { all: boolean },
+): Promise<void> => {
+  const { logger, store, drivers, connections, daemon, app } = parts
+  logger.info({ all }, 'mcpd is shutting down')
+  await Promise.race([app.close(), delay(GOODBYE_MS, undefined, { ref: false })])
+  await stopLoops()
+  if (all) await stopAll(drivers)
+  await connections.close()
+  await drivers.close()
+  await leader.stop()
+  await store.close()
+  daemon.retract()
+  logger.info('mcpd has ended')
+  process.exit(0)
+}
+
+const stopAll = async (drivers: Drivers): Promise<void> => {
+  const { units } = await drivers.list()
+  await Promise.allSettled(
+    units.map(({ driver, instanceUid }) => drivers.get(driver).stop(instanceUid, STOP_GRACE_SECONDS)),
+  )
+}

@@ -1,0 +1,61 @@
+import { mintToken, tokenPrefix, Tokens, type Identity } from '@mcpctl/access'
+import { configPath, findConfig, writeContext } from '@mcpctl/client'
+import type { EventMeta, JsonObject, NewEvent } from '@mcpctl/event-store'
+import { v7 as uuidv7 } from 'uuid'
+import type { Store } from '../store/store'
+
+const ADMIN = 'admin'
+const CONTEXT = 'local'
+const nameClaim = { op: 'take', scope: 'name', key: `user/${ADMIN}` } as const
+const meta: EventMeta = { actor: { uid: '00000000-0000-0000-0000-000000000000', name: 'system:setup' } }
+
+const event = (type: string, data: JsonObject): NewEvent => ({ id: uuidv7(), type, schemaVersion: 1, data, meta })
+
+/**
+ * First start: makes the user `admin` and puts a token for it into the CLI's configuration. Later starts renew that token when it is not valid here
+ * and the caller owns the file. Returns the file that was written, if any.
+ */
+export const ensureAdmin = async (
+  store: Store,
+  tokens: Tokens,
+  { address, file }: { address: string; file: string | undefined },
+): Promise<string | undefined> => {
+  const owner = await store.log.claimOwner('name', nameClaim.key)
+  const target = file ?? (owner === undefined ? configPath() : undefined)
+  if (target === undefined) return undefined
+  const known = findConfig(target)?.contexts[CONTEXT]
+  if (owner !== undefined && known && (await tokens.identify(known.token))) {
+    if (known.server === address) return undefined
+    writeContext(CONTEXT, { ...known, server: address }, target)
+    return target
+  }
+  const token = mintToken('pat')
+  // Written before it is valid: a crash in between costs a token that nothing knows, never a lost one.
+  writeContext(CONTEXT, { server: address, token, user: ADMIN }, target)
+  await issue(store, { owner, token })
+  return target
+}
+
+const issue = async (store: Store, { owner, token }: { owner: string | undefined; token: string }): Promise<void> => {
+  const uid = owner?.slice('user-'.length) ?? uuidv7()
+  const identity: Identity = { uid, name: ADMIN, tokenId: uuidv7() }
+  const created = { ...event('UserCreated', { name: ADMIN, type: 'human' }), claims: [nameClaim] }
+  const issued = event('TokenIssued', { id: identity.tokenId, prefix: tokenPrefix(token) })
+  const events = owner === undefined ? [created, issued] : [issued]
+  const client = await store.pool.connect()
+  try {
+    await client.query('begin')
+    await Tokens.store(client, token, identity)
+    const expected = owner === undefined ? 'none' : 'exists'
+    const streams = [{ streamId: `user-${uid}`, category: 'user', expected, events } as const]
+    const verdict = await store.log.appendWithin(client, { streams: streams.map((stream) => ({ ...stream })) })
+    if (verdict.status !== 'ok')
+      throw new Error(`another daemon is setting up this store (${verdict.status}); start again`)
+    await client.query('commit')
+  } catch (error) {
+    await client.query('rollback').catch(() => undefined)
+    throw error
+  } finally {
+    client.release()
+  }
+}

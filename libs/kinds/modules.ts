@@ -1,0 +1,13 @@
+import { InstanceModule } from './instance/instance.module'
+import { ProjectModule } from './project/project.module'
+import { ServerModule } from './server/server.module'
+import { ServerReconciler } from './server/server.reconciler'
+
+/** Every kind's wiring. */
+export const kindModules = [ServerModule, InstanceModule, ProjectModule]
+
+/** What the uniform path serves. */
+export const resources = kindModules.map(({ resource }) => resource)
+
+/** The kinds that something has to be done for. */
+export const reconcilers = [ServerReconciler]

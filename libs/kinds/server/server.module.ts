@@ -1,0 +1,29 @@
+import { Module } from '@nestjs/common'
+import { serverNamePattern } from '@mcpctl/contracts'
+import { defineResource } from '@mcpctl/resource'
+import { ApplyServer, DeleteServer, serverHandlers } from './server.commands'
+import { ServerController } from './server.controller'
+import { serverKind } from './server.kind'
+import { ServerReconciler } from './server.reconciler'
+import { ServerSaga } from './server.saga'
+import { ServerSpec } from './server.schema'
+import { serverView } from './server.view'
+
+const server = defineResource({
+  kind: serverKind,
+  schema: ServerSpec,
+  namePattern: serverNamePattern,
+  apply: ApplyServer,
+  delete: DeleteServer,
+  view: serverView,
+  statusEvents: ['ServerStatusReported'],
+})
+
+@Module({
+  controllers: [ServerController],
+  providers: [...serverHandlers, ServerSaga, ServerReconciler],
+  exports: [ServerReconciler],
+})
+export class ServerModule {
+  static readonly resource = server
+}

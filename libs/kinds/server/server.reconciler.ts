@@ -1,0 +1,209 @@
+import { Injectable } from '@nestjs/common'
+import type { ResourceObject } from '@mcpctl/contracts'
+import type { Fence, RecordedEvent } from '@mcpctl/event-store'
+import { Connections } from '@mcpctl/gateway'
+import { Objects } from '@mcpctl/read-model'
+import type { Reconciler } from '@mcpctl/reconcile'
+import { Drivers, type Driver, type Unit, type UnitList } from '@mcpctl/runtime'
+import { v7 as uuidv7 } from 'uuid'
+import { InstanceRuns } from './instance-runs.reconciler'
+import { observe } from './server-status.plan'
+import { nextDue, plan, type Action, type Situation } from './server.plan'
+import { ServerSaga } from './server.saga'
+import { plannedInstance, plannedServer, templateOfServer, type InstanceRow } from './server-situation.reconciler'
+
+interface Seen {
+  fence: Fence
+  server: ResourceObject
+  instances: InstanceRow[]
+  situation: Situation
+}
+
+/** Makes the instances of one server match what is wanted: observe → plan → act → report. Reads everything each time. */
+@Injectable()
+export class ServerReconciler implements Reconciler {
+  private readonly runs: InstanceRuns
+  /** Server by instance, for hints that name only the instance. */
+  private readonly servers = new Map<string, string>()
+  private wake: (serverUid: string, error?: unknown) => void = () => undefined
+
+  constructor(
+    private readonly objects: Objects,
+    private readonly drivers: Drivers,
+    private readonly connections: Connections,
+    private readonly saga: ServerSaga,
+  ) {
+    const done = (serverUid: string, error?: unknown) => {
+      this.wake(serverUid, error)
+    }
+    this.runs = new InstanceRuns({ drivers, connections, saga, done })
+    const hint = (instanceUid: string) => void this.hint(instanceUid)
+    drivers.onChange(hint)
+    connections.onChange(hint)
+  }
+
+  onWake(wake: (serverUid: string, error?: unknown) => void): void {
+    this.wake = wake
+  }
+
+  idle(): Promise<void> {
+    return this.runs.idle()
+  }
+
+  async reconcile(serverUid: string, fence: Fence): Promise<number | undefined> {
+    const server = await this.objects.findByUid(serverUid)
+    if (!server) return undefined
+    const seen = await this.look(server, fence)
+    for (const action of plan(seen.situation)) await this.act(action, seen)
+    // Reported from what the views show after acting, so that a status never runs ahead of the log.
+    const after = await this.look((await this.objects.findByUid(serverUid)) ?? server, fence)
+    await this.saga.report(fence, serverUid, observe(after.situation.server, after.situation.instances))
+    return nextDue(after.situation)
+  }
+
+  keys(): Promise<string[]> {
+    return this.objects.uids('Server')
+  }
+
+  async keyOf({ category, streamId, data }: RecordedEvent): Promise<string | undefined> {
+    const uid = streamId.slice(category.length + 1)
+    if (category === 'server') return uid
+    if (category !== 'instance') return undefined
+    const scheduled = (data as { server?: { uid: string } }).server?.uid
+    if (scheduled !== undefined) this.servers.set(uid, scheduled)
+    return scheduled ?? (await this.serverOf(uid))
+  }
+
+  async sweep(fence: Fence, foundBefore: ReadonlySet<string>): Promise<ReadonlySet<string>> {
+    const { units } = await this.drivers.list()
+    const wanted = new Set(await this.objects.uids('Instance'))
+    const orphans = units.filter(({ instanceUid }) => !wanted.has(instanceUid) && !this.runs.isBusy(instanceUid))
+    for (const { driver, instanceUid, handle } of orphans) {
+      if (!foundBefore.has(instanceUid)) continue
+      await this.drivers.get(driver).stop(instanceUid, 0)
+      await this.saga.observe(fence, instanceUid, { type: 'ReportOrphan', handle })
+    }
+    return new Set(orphans.map(({ instanceUid }) => instanceUid))
+  }
+
+  /** A driver or a connection says that an instance may have changed. */
+  private async hint(instanceUid: string): Promise<void> {
+    const serverUid = await this.serverOf(instanceUid).catch(() => undefined)
+    if (serverUid !== undefined) this.wake(serverUid)
+  }
+
+  private async serverOf(instanceUid: string): Promise<string | undefined> {
+    const known = this.servers.get(instanceUid)
+    if (known !== undefined) return known
+    const instance = (await this.objects.last(instanceUid)) as InstanceRow | undefined
+    if (instance) this.servers.set(instanceUid, instance.spec.serverUid)
+    return instance?.spec.serverUid
+  }
+
+  private async look(server: ResourceObject, fence: Fence): Promise<Seen> {
+    const units = await this.drivers.list()
+    const rows = await this.objects.where('Instance', ['spec', 'serverUid'], server.metadata.uid)
+    const instances = rows as InstanceRow[]
+    const driver = this.drivers.choose(templateOfServer(server))
+    const planned = instances.map((row) =>
+      plannedInstance(row, {
+        unit: this.unitOf(row, units),
+        connection: this.connections.state(row.metadata.uid),
+        busy: this.runs.isBusy(row.metadata.uid),
+      }),
+    )
+    const situation = { server: plannedServer(server, driver), instances: planned, now: Date.now() }
+    return { fence, server, instances, situation }
+  }
+
+  private unitOf({ spec, metadata }: InstanceRow, { units, unavailable }: UnitList): Unit | 'unknown' | undefined {
+    if (unavailable.some(({ driver }) => driver === spec.driver)) return 'unknown'
+    return units.find(({ instanceUid, driver }) => instanceUid === metadata.uid && driver === spec.driver)
+  }
+
+  private async act(action: Action, seen: Seen): Promise<void> {
+    const { fence, server } = seen
+    if (action.type === 'confirmDeleted') return void (await this.saga.confirmDeleted(fence, server.metadata.uid))
+    if (action.type === 'schedule') return this.schedule(action.slot, seen)
+    const row = seen.instances.find(({ metadata }) => metadata.uid === action.uid)
+    if (row) await this.actOn(action, row, fence)
+  }
+
+  private async actOn(
+    action: Exclude<Action, { type: 'schedule' | 'confirmDeleted' }>,
+    row: InstanceRow,
+    fence: Fence,
+  ): Promise<void> {
+    const { uid } = action
+    const driver = this.drivers.get(row.spec.driver)
+    const instance = { uid, serverUid: row.spec.serverUid }
+    switch (action.type) {
+      case 'start':
+        return this.runs.start(fence, driver, orderOf(row, fence.term))
+      case 'stop':
+        return this.runs.stop(fence, driver, instance)
+      case 'kill':
+        return this.runs.kill(fence, driver, { ...instance, exit: exitOf(action) })
+      case 'connect':
+        return this.connect(driver, row)
+      case 'adopt':
+        return void (await this.saga.observe(fence, uid, { type: 'ReportStarted', handle: action.handle, at: now() }))
+      case 'drain':
+        return void (await this.saga.observe(fence, uid, { type: 'Drain', reason: action.reason }))
+      case 'reportReady':
+        return this.reportReady(uid, fence)
+      case 'reportUnready': {
+        const { reason, message } = action
+        return void (await this.saga.observe(fence, uid, { type: 'ReportUnready', reason, message }))
+      }
+      case 'reportExit':
+        this.connections.drop(uid)
+        return void (await this.saga.observe(fence, uid, exitOf(action)))
+    }
+  }
+
+  private connect(driver: Driver, { metadata, status, spec }: InstanceRow): void {
+    const resume = spec.transport === 'stdio' ? status.handshake : undefined
+    this.connections.ensure(metadata.uid, () => driver.connect(metadata.uid), resume)
+  }
+
+  private async reportReady(uid: string, fence: Fence): Promise<void> {
+    const state = this.connections.state(uid)
+    if (state.phase !== 'ready') return
+    const { upstream, tools } = state
+    await this.saga.observe(fence, uid, { type: 'ReportReady', handshake: upstream.negotiated, tools, at: now() })
+  }
+
+  private async schedule(slot: number, { server, situation, fence }: Seen): Promise<void> {
+    const { uid, name } = server.metadata
+    const { templateHash, driver, isolated } = situation.server
+    await this.saga.schedule(fence, uuidv7(), {
+      name: `${name}-${templateHash.slice(0, 4)}-${String(slot)}`,
+      server: { uid, name },
+      slot,
+      templateHash,
+      template: templateOfServer(server),
+      driver,
+      isolated,
+    })
+  }
+}
+
+const now = () => new Date().toISOString()
+
+const exitOf = (action: Extract<Action, { type: 'kill' | 'reportExit' }>) => {
+  const exit = action.type === 'reportExit' ? action.exit : undefined
+  const { code = null, signal = null, oom = false, at = now() } = exit ?? {}
+  const { reason, message } = action
+  return { type: 'ReportExit', exit: { code, signal, oom, reason, message }, at } as const
+}
+
+const orderOf = ({ metadata, spec }: InstanceRow, term: number) => ({
+  uid: metadata.uid,
+  name: metadata.name,
+  serverUid: spec.serverUid,
+  serverName: spec.server,
+  templateHash: spec.templateHash,
+  template: spec.template,
+  term,
+})
