@@ -1,22 +1,22 @@
 # mcpd, with mcpctl and mcplocal beside it. The base needs Node >= 20.19 and npm; build: docker build -t mcpd .
 ARG BASE=node:20-slim
 
-FROM ${BASE} AS build
+# What the bundles leave outside; the embedded PostgreSQL is optional and stays out, since a container has DATABASE_URL.
+FROM ${BASE} AS dependencies
 # Another registry than npm's: --build-arg NPM_CONFIG_REGISTRY=https://…
+ARG NPM_CONFIG_REGISTRY
+RUN mkdir /empty
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci --ignore-scripts --loglevel=error --omit=dev --omit=optional
+
+FROM ${BASE} AS build
 ARG NPM_CONFIG_REGISTRY
 WORKDIR /src
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci --ignore-scripts --loglevel=error
 COPY . .
 RUN node scripts/build.mjs --force
-
-# What the bundles leave outside; the embedded PostgreSQL is optional and stays out, since a container has DATABASE_URL.
-FROM ${BASE} AS dependencies
-ARG NPM_CONFIG_REGISTRY
-RUN mkdir /empty
-WORKDIR /app
-COPY package.json package-lock.json .npmrc ./
-RUN npm ci --ignore-scripts --loglevel=error --omit=dev --omit=optional
 
 FROM ${BASE}
 WORKDIR /app
