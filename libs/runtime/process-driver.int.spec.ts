@@ -1,7 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,19 +8,17 @@ import { createInterface } from 'node:readline'
 import { randomUUID } from 'node:crypto'
 import { bundle } from '../../test/support/bundle'
 import { handshake } from './contract-client'
+import { npmPackage } from './contract-packages'
 import type { Unit } from './driver'
 import { driverContract, orderOf, template } from './driver.contract'
 import { ProcessDriver } from './process-driver'
 import { findByEnv, startOf } from './process-table'
 
-const versionOf = (name: string): string =>
-  (JSON.parse(readFileSync('package.json', 'utf8')) as { devDependencies: Record<string, string> }).devDependencies[
-    name
-  ] ?? ''
-const npm = (name: string) => `npm:@modelcontextprotocol/${name}@${versionOf(`@modelcontextprotocol/${name}`)}`
-
-const everything = template({ package: npm('server-everything') })
-const memory = template({ package: npm('server-memory'), env: [{ name: 'MEMORY_FILE_PATH', value: '/dev/null' }] })
+const everything = template({ package: npmPackage('server-everything') })
+const memory = template({
+  package: npmPackage('server-memory'),
+  env: [{ name: 'MEMORY_FILE_PATH', value: '/dev/null' }],
+})
 
 const filesBelow = async (directory: string): Promise<string[]> => {
   const all = await Promise.all(['run', 'work'].map((name) => readdir(join(directory, name)).catch(() => [])))
@@ -36,7 +33,7 @@ driverContract('process', async () => {
   return {
     open: () => new ProcessDriver({ storeId, directory }),
     everything,
-    everythingHttp: template({ package: npm('server-everything'), transport: 'http', args: ['streamableHttp'] }),
+    everythingHttp: template({ package: npmPackage('server-everything'), transport: 'http', args: ['streamableHttp'] }),
     memory,
     wrong: [
       { template: template({ package: 'npm:left-pad' }), reason: 'CreateConfigError', says: /exact version/ },
@@ -100,7 +97,7 @@ describe('driver process', () => {
     const storeId = randomUUID()
     const program = await bundle('libs/runtime/contract-host.ts', 'contract-host')
     // Serves http, as that does not end with its standard input.
-    const wanted = template({ package: npm('server-everything'), transport: 'http', args: ['streamableHttp'] })
+    const wanted = template({ package: npmPackage('server-everything'), transport: 'http', args: ['streamableHttp'] })
     const input = JSON.stringify({
       driver: 'process',
       options: { storeId, directory },
