@@ -46,6 +46,8 @@ const typeAware = {
   '@typescript-eslint/no-extraneous-class': ['error', { allowWithDecorator: true }],
   // `() => emitter.emit()` and `return done()` read well.
   '@typescript-eslint/no-confusing-void-expression': 'off',
+  // Nest and others declare their options as classes and expect plain objects.
+  '@typescript-eslint/no-unsafe-class-instance-assignment': 'off',
   // `type` and `interface` both have their place, and an empty payload is `Record<string, never>` or `{}`.
   '@typescript-eslint/consistent-type-definitions': 'off',
 }
