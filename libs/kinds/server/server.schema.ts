@@ -141,7 +141,7 @@ export class ServerSpec {
   @Type(() => EnvVar)
   env: EnvVar[] = []
 
-  @ApiPropertyOptional({ minimum: 0, maximum: 100, default: 1 })
+  @ApiPropertyOptional({ type: 'integer', minimum: 0, maximum: 100, default: 1 })
   @IntegerBetween(0, 100)
   replicas = 1
 
@@ -180,7 +180,7 @@ export class ServerSpec {
 
 /** Body of the scale subresource. */
 export class ScaleSpec {
-  @ApiProperty({ minimum: 0, maximum: 100 })
+  @ApiProperty({ type: 'integer', minimum: 0, maximum: 100 })
   @IntegerBetween(0, 100)
   replicas!: number
 }
