@@ -1,5 +1,5 @@
 import { suggest } from '@mcpctl/contracts'
-import type { Pick } from './balancer'
+import type { Chosen } from './balancer'
 import type { Call, CallContext } from './call'
 import { idOf, type Item, type ListKey, type Listing } from './catalogue'
 import type { Connections } from './connections'
@@ -12,7 +12,7 @@ import type { EndpointRef, EndpointServer, JsonRpcResponse } from './types'
 export type OnInstance = <T>(
   server: EndpointServer,
   context: CallContext,
-  work: (pick: Pick) => Promise<T>,
+  work: (pick: Chosen) => Promise<T>,
   repeatable?: boolean,
 ) => Promise<T>
 

@@ -5,12 +5,12 @@ import type { Session, Sessions } from './sessions'
 import type { EndpointServer, Upstream } from './types'
 
 /** The instance that takes a call. */
-export interface Pick {
+export interface Chosen {
   name: string
   upstream: Upstream
 }
 
-interface Candidate extends Pick {
+interface Candidate extends Chosen {
   uid: string
   load: [number, number]
 }
@@ -25,7 +25,7 @@ export class Balancer {
   ) {}
 
   /** Throws RpcFailure when no instance takes calls. */
-  pick(server: EndpointServer, session?: Session): Pick {
+  pick(server: EndpointServer, session?: Session): Chosen {
     const candidates = this.#candidates(server, session)
     const bound = session?.bound.get(server.name)
     const stuck = candidates.find(({ uid }) => uid === bound)

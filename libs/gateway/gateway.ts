@@ -1,5 +1,5 @@
 import { Aggregate } from './aggregate'
-import { Balancer, type Pick } from './balancer'
+import { Balancer, type Chosen } from './balancer'
 import type { Call, CallContext } from './call'
 import type { Connections } from './connections'
 import { failure, isRequest, isResponse, protocolVersions, rpcCodes, success } from './frames'
@@ -126,7 +126,7 @@ export class Gateway {
     return answer
   }
 
-  async #offers({ upstream }: Pick, key: 'tools' | 'prompts', name: string): Promise<boolean> {
+  async #offers({ upstream }: Chosen, key: 'tools' | 'prompts', name: string): Promise<boolean> {
     try {
       return await this.options.connections.catalogue.has(upstream, key, name)
     } catch (error) {
@@ -182,7 +182,7 @@ export class Gateway {
     return this.#on(server, context, (pick) => this.#relay(pick, request, context), true)
   }
 
-  #relay({ upstream }: Pick, request: JsonRpcRequest, { signal, notify }: CallContext): Promise<JsonRpcResponse> {
+  #relay({ upstream }: Chosen, request: JsonRpcRequest, { signal, notify }: CallContext): Promise<JsonRpcResponse> {
     return upstream.request(request, {
       timeoutMs: this.options.callTimeoutMs ?? 600_000,
       ...(signal && { signal }),
@@ -197,7 +197,7 @@ export class Gateway {
   async #on<T>(
     server: EndpointServer,
     { session }: CallContext,
-    work: (pick: Pick) => Promise<T>,
+    work: (pick: Chosen) => Promise<T>,
     repeatable = false,
   ): Promise<T> {
     for (let attempt = 0; ; attempt++) {

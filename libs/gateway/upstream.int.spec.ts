@@ -1,5 +1,6 @@
 import { afterAll, describe, expect, it, jest } from '@jest/globals'
 import { PassThrough } from 'node:stream'
+import { startForgetful } from './fixtures/forgetful-server'
 import { crooked, everything, memory, start, startHttp, stdio, stop, stopAll } from './fixtures/servers'
 import { openUpstream } from './open-upstream'
 import type { JsonRpcResponse, Upstream } from './types'
@@ -149,6 +150,21 @@ describe('a server over streamable HTTP', () => {
       })),
     )
     await upstream.close()
+  })
+
+  it('opens a new session when the server forgot the old one, and asks again', async () => {
+    const forgetful = await startForgetful()
+    const upstream = await openUpstream({ transport: 'http', url: forgetful.url }, options)
+    const ask = (n: number) => call(upstream, 'echo', { arguments: { message: `m${n}` } })
+    expect(textOf(await ask(0))).toBe('m0')
+    forgetful.forget()
+    const answers = await Promise.all([ask(1), ask(2), ask(3)])
+    expect(answers.map(textOf)).toEqual(['m1', 'm2', 'm3'])
+    expect(forgetful.sessions()).toBe(1)
+    expect(forgetful.credentials).toEqual([])
+    await upstream.close()
+    expect(forgetful.sessions()).toBe(0)
+    await forgetful.close()
   })
 
   it('ends when the server cannot be reached', async () => {
