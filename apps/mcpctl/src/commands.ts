@@ -1,0 +1,78 @@
+import type { CommandFile } from './command-file'
+
+export interface CommandEntry {
+  name: string
+  summary: string
+  group: string
+  load(): Promise<CommandFile>
+}
+
+const basic = 'Basic commands:'
+const look = 'Looking and waiting:'
+const daemon = 'The local daemon:'
+const other = 'Other commands:'
+
+/** Every command. Its file is loaded only when it runs, which is what keeps the start short. */
+export const commandEntries: readonly CommandEntry[] = [
+  {
+    name: 'apply',
+    summary: 'Create or change objects from a manifest, all or nothing',
+    group: basic,
+    load: () => import('./commands/apply'),
+  },
+  {
+    name: 'create',
+    summary: 'Create an object from flags or from a file',
+    group: basic,
+    load: () => import('./commands/create'),
+  },
+  { name: 'get', summary: 'List one or many objects', group: basic, load: () => import('./commands/get') },
+  {
+    name: 'describe',
+    summary: 'Show one object in detail',
+    group: basic,
+    load: () => import('./commands/describe'),
+  },
+  {
+    name: 'delete',
+    summary: 'Delete objects by name, label or manifest',
+    group: basic,
+    load: () => import('./commands/delete'),
+  },
+  {
+    name: 'scale',
+    summary: 'Set how many copies of a server run',
+    group: basic,
+    load: () => import('./commands/scale'),
+  },
+  { name: 'logs', summary: "Print what a server's instances log", group: look, load: () => import('./commands/logs') },
+  { name: 'wait', summary: 'Wait until a condition holds', group: look, load: () => import('./commands/wait') },
+  { name: 'status', summary: 'Show how the daemon is', group: look, load: () => import('./commands/status') },
+  { name: 'up', summary: 'Find or start the local daemon', group: daemon, load: () => import('./commands/up') },
+  { name: 'down', summary: 'Stop the local daemon', group: daemon, load: () => import('./commands/down') },
+  {
+    name: 'api-resources',
+    summary: 'List the kinds and their words',
+    group: other,
+    load: () => import('./commands/api-resources'),
+  },
+  {
+    name: 'config',
+    summary: 'Show contexts and choose the current one',
+    group: other,
+    load: () => import('./commands/config'),
+  },
+  {
+    name: 'version',
+    summary: "Print the client's and the daemon's version",
+    group: other,
+    load: () => import('./commands/version'),
+  },
+  {
+    name: 'options',
+    summary: 'List the flags that every command takes',
+    group: other,
+    load: () => import('./commands/options'),
+  },
+  { name: 'help', summary: 'Help about a command or a topic', group: other, load: () => import('./commands/help') },
+]

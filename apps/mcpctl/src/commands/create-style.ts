@@ -1,0 +1,32 @@
+import type { Command } from 'commander'
+import { parseTimeout } from '../duration'
+import { usage } from '../errors'
+import { createFormats } from '../manifest/create'
+import type { CreateStyle } from '../manifest/create'
+import { parseFormat } from '../output/format'
+
+/** Flags that every form of `create` takes. */
+export interface StyleFlags {
+  dryRun: string
+  wait?: boolean
+  timeout: string
+  output: string
+}
+
+export const styleOf = (flags: StyleFlags): CreateStyle => {
+  if (!['none', 'client'].includes(flags.dryRun))
+    throw usage(`invalid dry-run value "${flags.dryRun}": must be "none" or "client"`)
+  return {
+    dryRun: flags.dryRun === 'client',
+    wait: flags.wait ?? false,
+    timeoutMs: parseTimeout(flags.timeout),
+    format: parseFormat(flags.output, createFormats),
+  }
+}
+
+export const addStyleOptions = (command: Command): Command =>
+  command
+    .option('--dry-run <mode>', 'client: only print what would be created', 'none')
+    .option('--wait', 'wait until it is available')
+    .option('--timeout <duration>', 'how long --wait may take', '5m')
+    .option('-o, --output <format>', createFormats.join('|'), 'text')

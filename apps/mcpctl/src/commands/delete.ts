@@ -1,0 +1,181 @@
+import type { Command } from 'commander'
+import type { OpenSession } from '../command-file'
+import { parseTimeout } from '../duration'
+import { isReason, throwAll, usage } from '../errors'
+import { readSources } from '../manifest/files'
+import { parseManifests } from '../manifest/parse'
+import { parseFormat } from '../output/format'
+import type { Session } from '../session'
+import { collect } from './flags'
+import { findTarget, parseSelection } from '../targets'
+import type { Selection, Target } from '../targets'
+import { waitUntilGone } from '../waiting'
+
+const formats = ['text', 'name'] as const
+
+interface DeleteFlags {
+  filename?: string[]
+  recursive?: boolean
+  selector?: string
+  all?: boolean
+  wait: string | boolean
+  timeout: string
+  ignoreNotFound?: boolean
+  dryRun: string
+  output: string
+}
+
+export interface DeleteRequest {
+  /** What the words name; undefined when manifests do. */
+  selection?: Selection
+  files: string[]
+  recursive: boolean
+  selector?: string
+  wait: boolean
+  timeoutMs: number
+  ignoreNotFound: boolean
+  dryRun: boolean
+  format: (typeof formats)[number]
+}
+
+const refuseNonsense = (words: string[], flags: DeleteFlags): void => {
+  if (flags.filename && words.length > 0) throw usage('name the objects either in words or with -f, not both')
+  if (flags.filename && (flags.all ?? flags.selector) !== undefined)
+    throw usage('-f cannot be combined with --all or -l')
+  if (flags.all && flags.selector !== undefined) throw usage('setting --all and -l at the same time is not allowed')
+  if (!['none', 'client'].includes(flags.dryRun))
+    throw usage(`invalid dry-run value "${flags.dryRun}": must be "none" or "client"`)
+  if (!flags.filename && words.length === 0)
+    throw usage(
+      'must provide one or more resources by argument or filename',
+      'For example: mcpctl delete server github',
+    )
+}
+
+const selectionOf = (words: string[], flags: DeleteFlags): Selection => {
+  const selection = parseSelection(words, 'delete')
+  const bulk = flags.all === true || flags.selector !== undefined
+  if (selection.targets && bulk) throw usage('name cannot be provided when --all or -l is specified')
+  if (!selection.targets && !bulk)
+    throw usage('resource(s) were provided, but no name was specified', 'Name the objects, or pass -l or --all.')
+  return selection
+}
+
+export const parseDelete = (words: string[], flags: DeleteFlags): DeleteRequest => {
+  refuseNonsense(words, flags)
+  return {
+    ...(flags.filename ? {} : { selection: selectionOf(words, flags) }),
+    files: flags.filename ?? [],
+    recursive: flags.recursive ?? false,
+    ...(flags.selector === undefined ? {} : { selector: flags.selector }),
+    wait: String(flags.wait) !== 'false',
+    timeoutMs: parseTimeout(flags.timeout),
+    ignoreNotFound: flags.ignoreNotFound ?? false,
+    dryRun: flags.dryRun === 'client',
+    format: parseFormat(flags.output, formats),
+  }
+}
+
+const listTargets = async (session: Session, { kinds }: Selection, selector?: string): Promise<Target[]> => {
+  const deletable = kinds.filter(({ verbs, applyOrder }) =>
+    // `delete all` means what people made; the daemon would only make instances again.
+    kinds.length === 1 ? verbs.includes('delete') : applyOrder !== undefined,
+  )
+  const lists = await Promise.all(
+    deletable.map((kind) => session.client.list(kind.plural, { labelSelector: selector })),
+  )
+  return deletable.flatMap((kind, index) =>
+    (lists[index]?.items ?? []).map(({ metadata }) => ({ kind, name: metadata.name })),
+  )
+}
+
+/** What depends on others goes first: a project before its servers. */
+const targetsOf = async (session: Session, request: DeleteRequest): Promise<Target[]> => {
+  const { selection, files, recursive, selector } = request
+  if (selection?.targets) return selection.targets
+  const found = selection
+    ? await listTargets(session, selection, selector)
+    : parseManifests(await readSources(session.io, files, recursive)).map(({ kind, entry }) => ({
+        kind,
+        name: entry.name,
+      }))
+  return found.toSorted((a, b) => (b.kind.applyOrder ?? 0) - (a.kind.applyOrder ?? 0))
+}
+
+interface Started {
+  target: Target
+  /** The object that goes; undefined when it is gone already. */
+  uid: string | undefined
+}
+
+const startOne = async (session: Session, target: Target, request: DeleteRequest): Promise<Started | undefined> => {
+  try {
+    // By uid only when it is whole: a prefix is too easily wrong for something that cannot be taken back.
+    const object = await findTarget(session.client, target, false)
+    const found = { kind: target.kind, name: object.metadata.name }
+    if (request.dryRun) return { target: found, uid: undefined }
+    const { status } = await session.client.delete(found.kind.plural, found.name)
+    return { target: found, uid: status === 202 ? object.metadata.uid : undefined }
+  } catch (error) {
+    if (request.ignoreNotFound && isReason(error, 'NotFound')) return undefined
+    throw error
+  }
+}
+
+const finishOne = async (session: Session, { target, uid }: Started, request: DeleteRequest): Promise<void> => {
+  if (request.wait && uid !== undefined) await waitUntilGone(session.client, target, uid, request.timeoutMs)
+  const { kind, name } = target
+  const text = `${kind.singular} "${name}" deleted${request.dryRun ? ' (dry run)' : ''}\n`
+  session.print(request.format === 'name' ? `${kind.singular}/${name}\n` : text)
+}
+
+/** Deletes what was named, all at once, and says so of each when it is really gone. */
+export const runDelete = async (session: Session, request: DeleteRequest): Promise<void> => {
+  const targets = await targetsOf(session, request)
+  if (targets.length === 0) {
+    session.io.err('No resources found\n')
+    return
+  }
+  const names = targets.map(({ kind, name }) => `${kind.singular}/${name}`)
+  if (!request.dryRun) {
+    await session.confirm(names, 'delete')
+    session.announceContext()
+  }
+  const started: Started[] = []
+  const errors: unknown[] = []
+  for (const target of targets) {
+    try {
+      const one = await startOne(session, target, request)
+      if (one) started.push(one)
+    } catch (error) {
+      errors.push(error)
+    }
+  }
+  const finished = await Promise.allSettled(started.map((one) => finishOne(session, one, request)))
+  for (const result of finished) if (result.status === 'rejected') errors.push(result.reason)
+  throwAll(errors)
+}
+
+export const define = (command: Command, open: OpenSession, run = runDelete): void => {
+  command
+    .usage('TYPE NAME… | TYPE/NAME… | TYPE -l LABELS | TYPE --all | -f FILE [flags]')
+    .argument('[words...]')
+    .option('-f, --filename <path>', 'delete what this manifest names; may be repeated', collect)
+    .option('-R, --recursive', 'read directories below a directory too')
+    .option('-l, --selector <labels>', 'delete the objects with these labels')
+    .option('--all', 'delete every object of the type')
+    .option('--wait <true|false>', 'wait until the objects are really gone', 'true')
+    .option('--timeout <duration>', 'how long the wait may take', '2m')
+    .option('--ignore-not-found', 'a name that does not exist is no failure')
+    .option('--dry-run <mode>', 'client: only say what would be deleted', 'none')
+    .option('-o, --output <format>', formats.join('|'), 'text')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  mcpctl delete server github
+  mcpctl delete servers -l team=core --yes
+  mcpctl delete -f team.yaml`,
+    )
+    .action(async (words: string[], flags: DeleteFlags) => run(open(command), parseDelete(words, flags)))
+}

@@ -1,0 +1,75 @@
+import type { Command } from 'commander'
+import type { Kind, ResourceObject } from '@mcpctl/contracts'
+import type { OpenSession } from '../command-file'
+import { CliError, exit, throwAll, usage } from '../errors'
+import { describeObject } from '../output/describe'
+import type { Surroundings } from '../output/describe'
+
+import type { Session } from '../session'
+import { findTarget, parseSelection, requireKind } from '../targets'
+import type { Selection } from '../targets'
+
+interface DescribeFlags {
+  selector?: string
+}
+
+export interface DescribeRequest {
+  selection: Selection
+  selector?: string
+}
+
+export const parseDescribe = (words: string[], flags: DescribeFlags): DescribeRequest => {
+  const selection = parseSelection(words, 'describe')
+  if (selection.targets && flags.selector !== undefined)
+    throw usage('name cannot be provided when a selector is specified')
+  return { selection, ...(flags.selector === undefined ? {} : { selector: flags.selector }) }
+}
+
+/** What stands around an object and is shown with it. */
+const surroundingsOf = async (session: Session, kind: Kind, object: ResourceObject): Promise<Surroundings> => {
+  if (kind.plural !== 'servers') return {}
+  const fieldSelector = `spec.server=${object.metadata.name}`
+  const { items } = await session.client.list('instances', { fieldSelector })
+  return { instances: { kind: requireKind('instance'), objects: items } }
+}
+
+type Found = { kind: Kind; object: ResourceObject }
+
+const fetchAll = async (session: Session, { selection, selector }: DescribeRequest): Promise<Found[]> => {
+  const lists = await Promise.all(
+    selection.kinds.map(async (kind) => {
+      const { items } = await session.client.list(kind.plural, { labelSelector: selector })
+      return items.map((object) => ({ kind, object }))
+    }),
+  )
+  return lists.flat()
+}
+
+export const runDescribe = async (session: Session, request: DescribeRequest): Promise<void> => {
+  const { targets } = request.selection
+  const wanted = targets
+    ? targets.map(async (target) => ({ kind: target.kind, object: await findTarget(session.client, target, true) }))
+    : (await fetchAll(session, request)).map((found) => Promise.resolve(found))
+  const settled = await Promise.allSettled(
+    wanted.map(async (found) => {
+      const { kind, object } = await found
+      return describeObject(kind, object, await surroundingsOf(session, kind, object))
+    }),
+  )
+  const texts = settled.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
+  session.print(texts.join('\n\n'))
+  throwAll(settled.flatMap((result) => (result.status === 'rejected' ? [result.reason as unknown] : [])))
+  if (settled.length === 0) {
+    session.io.err('No resources found\n')
+    if (targets) throw new CliError(exit.notFound, 'nothing to describe')
+  }
+}
+
+export const define = (command: Command, open: OpenSession, run = runDescribe): void => {
+  command
+    .usage('TYPE | TYPE NAME… | TYPE/NAME… [flags]')
+    .argument('[words...]')
+    .option('-l, --selector <labels>', 'only objects with these labels')
+    .addHelpText('after', '\nExamples:\n  mcpctl describe server github\n  mcpctl describe instances -l team=core')
+    .action(async (words: string[], flags: DescribeFlags) => run(open(command), parseDescribe(words, flags)))
+}

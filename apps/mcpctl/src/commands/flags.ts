@@ -1,0 +1,28 @@
+import { usage } from '../errors'
+
+/** Collects a flag that may be repeated. */
+export const collect = (value: string, before: string[] | undefined): string[] => [...(before ?? []), value]
+
+/** `K=V` words as a record; the value may hold further signs of equality. The error never repeats a value. */
+export const pairsOf = (words: readonly string[], flag: string): Record<string, string> => {
+  const pairs = words.map((word): [string, string] => {
+    const at = word.indexOf('=')
+    if (at < 1) throw usage(`${flag} needs NAME=VALUE${at === -1 ? `; "${word}" has no "="` : ''}`)
+    return [word.slice(0, at), word.slice(at + 1)]
+  })
+  const names = pairs.map(([name]) => name)
+  const twice = names.find((name, index) => names.indexOf(name) !== index)
+  if (twice !== undefined) throw usage(`${flag} names "${twice}" twice`)
+  return Object.fromEntries(pairs)
+}
+
+/** A number, or undefined when the flag was not given. */
+export const numberOf = (text: string | undefined, flag: string): number | undefined => {
+  if (text === undefined) return undefined
+  if (!/^-?\d{1,9}$/.test(text)) throw usage(`invalid argument "${text}" for ${flag}: must be a whole number`)
+  return Number(text)
+}
+
+/** The record without what is undefined. */
+export const present = (record: Record<string, unknown>): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(record).filter(([, value]) => value !== undefined))

@@ -1,0 +1,132 @@
+import type { Command } from 'commander'
+import type { Kind, ResourceObject } from '@mcpctl/contracts'
+import { CliError, exit, isReason, throwAll, usage } from '../errors'
+import type { OpenSession } from '../command-file'
+import { toBundle, toJson } from '../output/bundle'
+import type { Found } from '../output/bundle'
+import { parseFormat } from '../output/format'
+import { printTables } from '../output/objects'
+import type { Session } from '../session'
+import { findTarget, parseSelection } from '../targets'
+import type { Selection } from '../targets'
+
+const formats = ['table', 'wide', 'yaml', 'json', 'name'] as const
+
+interface GetFlags {
+  output: string
+  selector?: string
+  fieldSelector?: string
+  headers: boolean
+  ignoreNotFound?: boolean
+  showLabels?: boolean
+  labelColumns?: string[]
+  full?: boolean
+  failEmpty?: boolean
+}
+
+export interface GetRequest {
+  selection: Selection
+  /** `get all`: what cannot be applied stays out of clean output. */
+  everything: boolean
+  format: (typeof formats)[number]
+  flags: GetFlags
+}
+
+/** Turns words and flags into a request, or refuses them. */
+export const parseGet = (words: string[], flags: GetFlags): GetRequest => {
+  const selection = parseSelection(words, 'get')
+  if (selection.targets && (flags.selector ?? flags.fieldSelector) !== undefined)
+    throw usage('name cannot be provided when a selector is specified')
+  return { selection, everything: words[0] === 'all', format: parseFormat(flags.output, formats), flags }
+}
+
+interface Answer {
+  found: Found[]
+  errors: unknown[]
+}
+
+const fetchKinds = async (session: Session, { selection, flags }: GetRequest): Promise<Answer> => {
+  const query = { labelSelector: flags.selector, fieldSelector: flags.fieldSelector }
+  const lists = await Promise.all(selection.kinds.map((kind) => session.client.list(kind.plural, query)))
+  return { found: selection.kinds.map((kind, index) => ({ kind, objects: lists[index]?.items ?? [] })), errors: [] }
+}
+
+const fetchTargets = async (session: Session, { selection, flags }: GetRequest): Promise<Answer> => {
+  const targets = selection.targets ?? []
+  const settled = await Promise.allSettled(targets.map((target) => findTarget(session.client, target, true)))
+  const errors: unknown[] = []
+  const objects = new Map<Kind, Map<string, ResourceObject>>(selection.kinds.map((kind) => [kind, new Map()]))
+  settled.forEach((result, index) => {
+    const kind = targets[index]?.kind
+    if (result.status === 'fulfilled') {
+      if (kind) objects.get(kind)?.set(result.value.metadata.uid, result.value)
+    } else if (!(flags.ignoreNotFound && isReason(result.reason, 'NotFound'))) errors.push(result.reason)
+  })
+  return { found: [...objects].map(([kind, byUid]) => ({ kind, objects: [...byUid.values()] })), errors }
+}
+
+const print = async (session: Session, request: GetRequest, found: Found[]): Promise<void> => {
+  const { format, flags, everything } = request
+  const clean = found.filter(({ kind }) => !everything || flags.full || kind.applyOrder !== undefined)
+  switch (format) {
+    case 'json':
+      session.print(toJson(toBundle(clean, flags.full ?? false)))
+      return
+    case 'yaml': {
+      const { toYaml } = await import('../output/yaml')
+      session.print(toYaml(toBundle(clean, flags.full ?? false)))
+      return
+    }
+    case 'name':
+      for (const { kind, objects } of found)
+        for (const { metadata } of objects) session.print(`${kind.singular}/${metadata.name}\n`)
+      return
+    case 'table':
+    case 'wide':
+      printTables(session.io, found, {
+        wide: format === 'wide',
+        headers: flags.headers,
+        showLabels: flags.showLabels ?? false,
+        labelColumns: flags.labelColumns ?? [],
+        showKind: request.selection.kinds.length > 1,
+      })
+  }
+}
+
+/** Prints what was asked for. An empty list is no failure unless `--fail-empty` says so. */
+export const runGet = async (session: Session, request: GetRequest): Promise<void> => {
+  const { found, errors } = await (request.selection.targets ? fetchTargets : fetchKinds)(session, request)
+  const isEmpty = found.every(({ objects }) => objects.length === 0)
+  const isTable = request.format === 'table' || request.format === 'wide'
+  if (!isEmpty || (!isTable && errors.length === 0)) await print(session, request, found)
+  else if (!request.selection.targets && !request.flags.failEmpty) session.io.err('No resources found\n')
+  throwAll(errors)
+  if (isEmpty && request.flags.failEmpty) throw new CliError(exit.negative, 'no resources found')
+}
+
+const collect = (value: string, before: string[] | undefined) => [...(before ?? []), ...value.split(',')]
+
+export const define = (command: Command, open: OpenSession, run = runGet): void => {
+  command
+    .usage('TYPE[,TYPE] [NAME…] | TYPE/NAME… [flags]')
+    .argument('[words...]')
+    .option('-o, --output <format>', formats.join('|'), 'table')
+    .option('-l, --selector <labels>', 'only objects with these labels, for example team=core,tier!=test')
+    .option('--field-selector <fields>', 'only objects with these fields, for example spec.server=github')
+    .option('--no-headers', 'print no header line')
+    .option('--ignore-not-found', 'a name that does not exist is no failure')
+    .option('--show-labels', 'add a column with all labels')
+    .option('-L, --label-columns <keys>', 'add a column per label key', collect)
+    .option('--full', 'with yaml and json: the whole object, server-owned fields too')
+    .option('--fail-empty', 'exit 1 when nothing was found')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  mcpctl get servers
+  mcpctl get server github -o yaml
+  mcpctl get servers,instances -l team=core
+  mcpctl get all`,
+    )
+    .action(async (words: string[], flags: GetFlags) => run(open(command), parseGet(words, flags)))
+}

@@ -1,0 +1,67 @@
+import type { Command } from 'commander'
+import type { DaemonStatus } from '@mcpctl/client'
+import type { OpenSession } from '../command-file'
+import { CliError, exit } from '../errors'
+import { age } from '../output/age'
+import { toJson } from '../output/bundle'
+import { parseFormat } from '../output/format'
+import { formatTable } from '../output/table'
+import type { Session } from '../session'
+
+const formats = ['text', 'json', 'yaml'] as const
+
+const leaderText = ({ leader }: DaemonStatus): string => {
+  if (leader.self) return 'this daemon'
+  return leader.address ? leader.address : '<none>'
+}
+
+const statusText = (status: DaemonStatus, context: { name: string; server: string }, now: number): string => {
+  const { daemon, store, database } = status
+  const head = formatTable([
+    ['Context:', `${context.name} (${context.server})`],
+    ['Daemon:', `mcpd ${status.version}, pid ${String(daemon.pid)}, up ${age(daemon.startedAt, now)}`],
+    ['Leader:', leaderText(status)],
+    ['Database:', `PostgreSQL ${database.version}${database.embedded ? ', embedded' : ''}`],
+    ['Store:', `${store.id}, epoch ${String(store.epoch)}, position ${String(store.position)}`],
+  ])
+  const drivers = formatTable([
+    ['DRIVER', 'AVAILABLE', 'ISOLATED', 'MESSAGE'],
+    ...status.drivers.map((driver) => [
+      driver.name,
+      driver.available ? 'yes' : 'no',
+      driver.isolated ? 'yes' : 'no',
+      driver.message ?? '',
+    ]),
+  ])
+  const projectors = formatTable([
+    ['PROJECTOR', 'POSITION', 'LAG', 'STATUS', 'LAST-ERROR'],
+    ...status.projectors.map((one) => [
+      one.name,
+      String(one.position),
+      String(one.lag),
+      one.status,
+      one.lastError ?? '',
+    ]),
+  ])
+  return `${head}\n${drivers}\n${projectors}`
+}
+
+export const runStatus = async (session: Session, flags: { output: string }): Promise<void> => {
+  const format = parseFormat(flags.output, formats)
+  const status = await session.client.status()
+  if (format === 'json') session.print(toJson(status))
+  else if (format === 'yaml') session.print((await import('../output/yaml')).toYaml(status))
+  else session.print(statusText(status, session.context, Date.now()))
+  const stuck = status.projectors.filter((projector) => projector.lastError !== undefined)
+  if (stuck.length > 0)
+    throw new CliError(
+      exit.negative,
+      `projector ${stuck.map(({ name }) => name).join(', ')} is stuck; see the log of mcpd`,
+    )
+}
+
+export const define = (command: Command, open: OpenSession): void => {
+  command
+    .option('-o, --output <format>', formats.join('|'), 'text')
+    .action(async (flags: { output: string }) => runStatus(open(command), flags))
+}

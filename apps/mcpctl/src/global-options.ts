@@ -1,0 +1,11 @@
+/** Flags that every command takes and what they do, in the order of `mcpctl options`. */
+export const globalOptions: readonly [flags: string, description: string][] = [
+  ['--context <name>', 'context of the configuration file to use (MCPCTL_CONTEXT)'],
+  ['--server <url>', "address of the daemon, in place of the context's"],
+  ['--token-file <file>', "file that holds the token, in place of the context's"],
+  ['--request-timeout <duration>', 'how long one answer may take; 0 waits for ever (default 60s)'],
+  ['-v, --v <level>', '0 to 9: 1 adds request ids to errors, 6 shows each request'],
+  ['-y, --yes', 'answer yes to every question'],
+  ['-q, --quiet', 'print no progress and no hints'],
+  ['--no-color', 'print no colours (NO_COLOR)'],
+]

@@ -1,0 +1,91 @@
+import type { Kind, ManifestEntry, ResourceObject } from '@mcpctl/contracts'
+import { ApiError } from '@mcpctl/client'
+import { ManifestRefused } from '../errors'
+import { toBundle, toJson } from '../output/bundle'
+import type { Session } from '../session'
+import { waitForRollout } from '../waiting'
+import type { ManifestObject } from './parse'
+
+export const createFormats = ['text', 'name', 'yaml', 'json'] as const
+
+export interface CreateStyle {
+  dryRun: boolean
+  wait: boolean
+  timeoutMs: number
+  format: (typeof createFormats)[number]
+}
+
+/** What the daemon would answer, as far as a client can know it. */
+export const asObject = (kind: Kind, entry: ManifestEntry): ResourceObject => {
+  const { name, labels = {}, annotations = {}, ...spec } = entry
+  const metadata = {
+    name,
+    labels,
+    annotations,
+    uid: '',
+    resourceVersion: '',
+    generation: 1,
+    createdAt: '',
+    createdBy: '',
+  }
+  return { kind: kind.name, metadata, spec, status: {} } as ResourceObject
+}
+
+/** Throws `ManifestRefused` with the places of the fields concerned. */
+export const sendCreate = async (
+  session: Session,
+  { kind, entry, locate }: ManifestObject,
+): Promise<ResourceObject> => {
+  try {
+    return await session.client.create(kind.plural, entry)
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error
+    const path = (pointer: string) =>
+      pointer
+        .split('/')
+        .slice(1)
+        .filter((part, index) => index > 0 || (part !== 'spec' && part !== 'metadata'))
+    const where = (pointer: string) => locate(path(pointer)) || undefined
+    throw new ManifestRefused(error, where, () => ({ kind: kind.name, name: entry.name }))
+  }
+}
+
+export const printCreated = async (
+  session: Session,
+  created: readonly { kind: Kind; object: ResourceObject }[],
+  { format, dryRun }: CreateStyle,
+): Promise<void> => {
+  const bundle = () =>
+    toBundle(
+      created.map(({ kind, object }) => ({ kind, objects: [object] })),
+      false,
+    )
+  switch (format) {
+    case 'json':
+      session.print(toJson(bundle()))
+      return
+    case 'yaml': {
+      const { toYaml } = await import('../output/yaml')
+      session.print(toYaml(bundle()))
+      return
+    }
+    case 'name':
+    case 'text': {
+      const suffix = format === 'name' ? '' : ` created${dryRun ? ' (dry run)' : ''}`
+      for (const { kind, object } of created) session.print(`${kind.singular}/${object.metadata.name}${suffix}\n`)
+    }
+  }
+}
+
+/** Creates the object, or only shows it, and waits for it if asked to. */
+export const createOne = async (session: Session, object: ManifestObject, style: CreateStyle): Promise<void> => {
+  const { kind, entry } = object
+  const created = style.dryRun ? asObject(kind, entry) : await sendCreate(session, object)
+  await printCreated(session, [{ kind, object: created }], style)
+  await waitForCreated(session, kind, entry.name, style)
+}
+
+export const waitForCreated = async (session: Session, kind: Kind, name: string, style: CreateStyle): Promise<void> => {
+  if (style.wait && !style.dryRun && kind.plural === 'servers')
+    await waitForRollout(session.client, { kind, name }, style.timeoutMs)
+}

@@ -1,0 +1,194 @@
+import type { Condition, Kind, ResourceObject } from '@mcpctl/contracts'
+import { age } from './age'
+import type { Found } from './bundle'
+import { columnsOf, cell, valueAt } from './columns'
+import { escapeText } from './escape'
+import { formatTable } from './table'
+
+/** What stands around an object and is shown with it. */
+export interface Surroundings {
+  instances?: Found
+}
+
+/** A title and what stands beside it; several values stand below each other. */
+type Line = [title: string, value: string | string[]]
+
+const none = '<none>'
+
+/** `templateHash` → `Template Hash`. */
+const titleOf = (field: string): string =>
+  field.replace(/([a-z])([A-Z])/g, '$1 $2').replace(/^./, (first) => first.toUpperCase())
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+const pairText = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value))
+
+/** `{name: LOG, value: info}` → `LOG=info`, `{kind: User, name: alice}` → `User/alice`, else the item as it is. */
+const itemText = (item: unknown): string => {
+  if (!isRecord(item)) return pairText(item)
+  const { name, value, kind } = item
+  if (typeof name === 'string' && value !== undefined) return `${name}=${pairText(value)}`
+  if (typeof name === 'string' && typeof kind === 'string') return `${kind}/${name}`
+  return JSON.stringify(item)
+}
+
+/** One value as text: lists and maps item by item, what is absent or empty as `<none>`. */
+const valueText = (value: unknown): string | string[] => {
+  if (value === undefined || value === null || value === '') return none
+  if (Array.isArray(value)) {
+    // Words of a command line must be told apart even when they hold spaces.
+    return value.length === 0 ? none : value.map(itemText)
+  }
+  if (isRecord(value)) {
+    const pairs = Object.entries(value).map(([key, one]) => `${key}=${pairText(one)}`)
+    return pairs.length === 0 ? none : pairs
+  }
+  return typeof value === 'boolean' ? (value ? 'yes' : 'no') : pairText(value)
+}
+
+const formatLines = (lines: readonly Line[]): string => {
+  const titleWidth = Math.max(...lines.map(([title]) => title.length)) + 1
+  return lines
+    .flatMap(([title, value]) => {
+      const values = Array.isArray(value) ? value : [value]
+      return values.map((one, index) => {
+        const head = index === 0 ? `${title}:` : ''
+        return `${head.padEnd(titleWidth)}  ${escapeText(one)}\n`
+      })
+    })
+    .join('')
+}
+
+const instant = (value: unknown, now: number): string =>
+  typeof value === 'string' && value !== '' ? `${value} (${age(value, now)} ago)` : none
+
+const identity = ({ metadata, status }: ResourceObject, now: number): Line[] => {
+  const observed = status['observedGeneration']
+  const seen = typeof observed === 'number' ? ` (observed ${String(observed)})` : ''
+  return [
+    ['Name', metadata.name],
+    ['UID', metadata.uid],
+    ['Labels', valueText(metadata.labels)],
+    ['Annotations', valueText(metadata.annotations)],
+    ['Created', `${instant(metadata.createdAt, now)}${metadata.createdBy ? ` by ${metadata.createdBy}` : ''}`],
+    ...(metadata.deletionTimestamp
+      ? ([['Terminating since', instant(metadata.deletionTimestamp, now)]] satisfies Line[])
+      : []),
+    ['Generation', `${String(metadata.generation)}${seen}`],
+  ]
+}
+
+const countAt = (object: ResourceObject, path: string): number => {
+  const value = valueAt(object, path)
+  return typeof value === 'number' ? value : 0
+}
+
+const replicasText = (object: ResourceObject): string => {
+  const total = countAt(object, 'status.replicas')
+  const available = countAt(object, 'status.availableReplicas')
+  return [
+    `${String(countAt(object, 'spec.replicas'))} desired`,
+    `${String(countAt(object, 'status.updatedReplicas'))} updated`,
+    `${String(total)} total`,
+    `${String(available)} available`,
+    `${String(Math.max(0, total - available))} unavailable`,
+  ].join(' | ')
+}
+
+/** Status fields that another section shows. */
+const shownElsewhere = new Set([
+  'conditions',
+  'observedGeneration',
+  'replicas',
+  'updatedReplicas',
+  'readyReplicas',
+  'availableReplicas',
+])
+
+const exitText = (value: unknown, now: number): string => {
+  if (!isRecord(value)) return none
+  const { code, signal, oom, at, reason } = value
+  const parts = [
+    typeof reason === 'string' && reason !== '' ? reason : undefined,
+    typeof code === 'number' ? `code ${String(code)}` : undefined,
+    typeof signal === 'string' && signal !== '' ? `signal ${signal}` : undefined,
+    oom === true ? 'out of memory' : undefined,
+    typeof at === 'string' ? `${age(at, now)} ago` : undefined,
+  ]
+  return parts.filter((part) => part !== undefined).join(', ') || none
+}
+
+const statusValue = (field: string, value: unknown, now: number): string | string[] => {
+  if (field === 'lastExit') return exitText(value, now)
+  if (field === 'nextStartAt') return typeof value === 'string' ? value : none
+  if (field.endsWith('At')) return instant(value, now)
+  if (field === 'serverInfo' && isRecord(value))
+    return `${pairText(value['name'] ?? none)} ${pairText(value['version'] ?? '')}`.trimEnd()
+  // A list of tools is as long as the server pleases; its length tells enough.
+  if (field === 'tools' && Array.isArray(value)) return String(value.length)
+  return valueText(value)
+}
+
+const specLines = (kind: Kind, object: ResourceObject): Line[] =>
+  kind.fields.map((field): Line => {
+    if (field === 'replicas') return ['Replicas', replicasText(object)]
+    return [titleOf(field), valueText(object.spec[field])]
+  })
+
+const statusLines = ({ status }: ResourceObject, now: number): Line[] =>
+  Object.entries(status)
+    .filter(([field]) => !shownElsewhere.has(field))
+    .map(([field, value]): Line => [titleOf(field), statusValue(field, value, now)])
+
+const section = (title: string, rows: string[][]): string => {
+  if (rows.length < 2) return `${title}:  ${none}\n`
+  const indented = formatTable(rows).replace(/^(?=.)/gm, '  ')
+  return `${title}:\n${indented}`
+}
+
+const conditionsSection = ({ status }: ResourceObject, now: number): string => {
+  const conditions = (status['conditions'] ?? []) as Condition[]
+  return section('Conditions', [
+    ['TYPE', 'STATUS', 'REASON', 'SINCE', 'MESSAGE'],
+    ...conditions.map(({ type, status: value, reason, message, lastTransitionTime }) => [
+      type,
+      value,
+      reason,
+      age(lastTransitionTime, now),
+      message,
+    ]),
+  ])
+}
+
+const instanceColumns = ['NAME', 'READY', 'STATUS', 'RESTARTS', 'AGE']
+
+const instancesSection = ({ kind, objects }: Found, now: number): string => {
+  const columns = columnsOf(kind, false).filter(({ header }) => instanceColumns.includes(header))
+  const rows = objects.map((instance) => [
+    ...columns.map((column) => cell(instance, column, now)),
+    exitText(instance.status['lastExit'], now),
+  ])
+  return section('Instances', [[...columns.map(({ header }) => header), 'LAST-EXIT'], ...rows])
+}
+
+const referencedLines = (object: ResourceObject): Line[] => {
+  const references: unknown = Reflect.get(object, 'referencedBy')
+  if (!isRecord(references)) return []
+  return Object.entries(references).map(([plural, names]): Line => [titleOf(plural), valueText(names)])
+}
+
+/** Everything that is known of an object: identity, what is wanted, what is, conditions, and what stands around it. */
+export const describeObject = (kind: Kind, object: ResourceObject, around: Surroundings, now = Date.now()): string => {
+  const lines = [
+    ...identity(object, now),
+    ...specLines(kind, object),
+    ...statusLines(object, now),
+    ...referencedLines(object),
+  ]
+  return [
+    formatLines(lines),
+    ...(Array.isArray(object.status['conditions']) ? [conditionsSection(object, now)] : []),
+    ...(around.instances ? [instancesSection(around.instances, now)] : []),
+  ].join('')
+}
