@@ -128,15 +128,16 @@ begin
 end $$;
 
 create function es.chain(previous bytea, content bytea, "position" bigint, version bigint, recorded_at timestamptz)
-returns bytea language sql immutable as $$
+returns bytea language sql stable as $$
   select sha256(previous || content || int8send("position") || int8send(version)
     || int8send((extract(epoch from recorded_at) * 1000000)::bigint))
 $$;
 
 create function es.version_of(stream text) returns bigint
-language sql stable as $$
-  select coalesce((select version from es.event where stream_id = stream order by version desc limit 1), 0)
-$$;
+language plpgsql stable as $$
+begin
+  return coalesce((select version from es.event where stream_id = stream order by version desc limit 1), 0);
+end $$;
 
 -- Does a stream at this version meet the expectation: "any", "none", "exists" or a number?
 create function es.meets(expected jsonb, actual bigint) returns boolean
@@ -232,7 +233,7 @@ begin
 end $$;
 
 create function es.conflict(stream text, actual bigint, message text) returns jsonb
-language sql immutable as $$
+language sql stable as $$
   select jsonb_build_object('status', 'conflict', 'streamId', stream, 'actual', actual, 'message', message)
 $$;
 
@@ -337,7 +338,7 @@ begin
 end $$;
 
 create function es.ok_verdict(first bigint, last bigint, versions jsonb) returns jsonb
-language sql immutable as $$
+language sql stable as $$
   select jsonb_build_object('status', 'ok', 'versions', versions,
     'first', case when last >= first then first::text end, 'last', case when last >= first then last::text end)
 $$;
@@ -382,6 +383,13 @@ begin
   return es.ok_verdict(first, last.position, versions);
 end $$;
 
+create function es.store_command(answered jsonb, verdict jsonb) returns void
+language plpgsql as $$
+begin
+  insert into es.command values ((answered ->> 'id')::uuid, answered ->> 'requestHash', (verdict ->> 'first')::bigint,
+    (verdict ->> 'last')::bigint, answered -> 'result');
+end $$;
+
 create function es.append_one(request jsonb) returns jsonb
 language plpgsql as $$
 declare
@@ -401,16 +409,10 @@ begin
   end if;
   verdict := es.store_events(request);
   if request ? 'command' then
-    insert into es.command select * from es.answered(request -> 'command', verdict);
+    perform es.store_command(request -> 'command', verdict);
   end if;
   return verdict;
 end $$;
-
-create function es.answered(command jsonb, verdict jsonb) returns es.command
-language sql immutable as $$
-  select (command ->> 'id')::uuid, command ->> 'requestHash', (verdict ->> 'first')::bigint, (verdict ->> 'last')::bigint,
-    command -> 'result'
-$$;
 
 -- What follows does the same for many plain requests at once: one stream each, no claim, condition or fence, nothing that
 -- was stored before. Anything else goes one by one.
@@ -486,9 +488,8 @@ begin
     end if;
   end loop;
   perform es.store_plain(requests, positions, versions, hashes, last.now);
-  insert into es.command
-  select answer.* from jsonb_array_elements(requests) with ordinality r (value, n),
-    es.answered(r.value -> 'command', verdicts[r.n]) answer
+  perform es.store_command(r.value -> 'command', verdicts[r.n])
+  from jsonb_array_elements(requests) with ordinality r (value, n)
   where r.value ? 'command' and verdicts[r.n] ->> 'status' = 'ok';
   return to_jsonb(verdicts);
 end $$;
@@ -505,9 +506,10 @@ returns void language sql as $$
 $$;
 
 create function es.head() returns bigint
-language sql stable as $$
-  select coalesce((select position from es.event order by position desc limit 1), 0)
-$$;
+language plpgsql stable as $$
+begin
+  return coalesce((select position from es.event order by position desc limit 1), 0);
+end $$;
 
 -- One verdict per request, in order; each is judged on the state that the accepted ones before it have left.
 create function es.append_many(requests jsonb) returns jsonb
@@ -516,6 +518,7 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 -- The plans are made while the table is small and kept while it grows.
 set enable_seqscan = off
+set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
 declare

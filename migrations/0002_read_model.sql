@@ -8,7 +8,8 @@ create table rm.object (
   from_position bigint not null,
   -- The position at which this version was superseded or the object went; null for the current version.
   to_position   bigint,
-  object        jsonb  not null,
+  -- json, not jsonb: the order of keys is for people.
+  object        json   not null,
   primary key (uid, from_position)
 );
 

@@ -85,8 +85,8 @@ const write = async (transaction: PoolClient, folded: Folded[]): Promise<void> =
   if (added.length > 0)
     await transaction.query(
       `insert into rm.object (kind, uid, name, labels, from_position, to_position, object)
-       select r.kind, r.uid, r.object #>> '{metadata,name}', r.object #> '{metadata,labels}', r.from_position, r.to_position, r.object
-         from jsonb_to_recordset($1::jsonb) as r (kind text, uid uuid, from_position bigint, to_position bigint, object jsonb)`,
+       select r.kind, r.uid, r.object #>> '{metadata,name}', (r.object #> '{metadata,labels}')::jsonb, r.from_position, r.to_position, r.object
+         from json_to_recordset($1::json) as r (kind text, uid uuid, from_position bigint, to_position bigint, object json)`,
       [JSON.stringify(added.map(asRow))],
     )
   await writeReferences(

@@ -5,7 +5,7 @@ import { Tokens } from '@mcpctl/access'
 import { Connections, Gateway } from '@mcpctl/gateway'
 import { reconcilers } from '@mcpctl/kinds/modules'
 import { Leader, type Reconciler } from '@mcpctl/reconcile'
-import { openDrivers, type Drivers } from '@mcpctl/runtime'
+import { openDrivers, type DriverName, type Drivers } from '@mcpctl/runtime'
 import { NestFactory } from '@nestjs/core'
 import type { NestFastifyApplication } from '@nestjs/platform-fastify'
 import { pino, type Logger } from 'pino'
@@ -35,7 +35,7 @@ interface Parts {
 
 /** Brings the daemon up and serves until it is told to end. Throws when it cannot start; nothing is left behind then. */
 export const run = async (config: Config): Promise<void> => {
-  const logger = pino({ level: config.logLevel, base: undefined, errorKey: 'error' })
+  const logger = pino({ level: config.logLevel, base: null, errorKey: 'error' })
   mkdirSync(config.dataDirectory, { recursive: true, mode: 0o700 })
   const store = await openStore(config, join(import.meta.dirname, 'migrations'), toLines(logger))
   try {
@@ -113,57 +113,58 @@ const addressOf = (app: NestFastifyApplication, config: Config): string => {
 }
 
 /** Contends for leadership and runs the reconcilers while it is ours. */
-const lead = ({ store, logger, daemon, app, connections }: Parts, address: string) => {
-  const leader = new Leader({ url: store.url, holder: address })
+const lead = ({ store, logger, drivers, daemon, app, connections }: Parts, address: string): Leader => {
+  const leader = new Leader({ url: store.url, pool: store.pool, name: 'leader', address, logger: toLines(logger) })
   const dependencies = { log: store.log, follower: store.follower, projector: store.projector, logger }
-  let loops: ReconcileLoop[] = []
-  const stopLoops = async () => {
-    const ending = loops
-    loops = []
-    await Promise.all(ending.map((loop) => loop.stop()))
-  }
-  leader.onElected(({ term }) => {
+  leader.onElected(async (term, signal) => {
     logger.info({ term }, 'this daemon leads')
-    loops = reconcilers.map((type) => new ReconcileLoop(app.get<Reconciler>(type), term, dependencies))
+    const loops = reconcilers.map((type) => new ReconcileLoop(app.get<Reconciler>(type), term, dependencies))
+    await aborted(signal)
+    await Promise.all(loops.map((loop) => loop.stop()))
   })
   leader.onLost(async (reason) => {
     logger.warn({ reason }, 'this daemon leads no more')
-    await stopLoops()
     await connections.close()
+    // The next leader starts its own; containers stay for it to adopt.
+    await stopUnits(drivers, (driver) => driver === 'process')
   })
   daemon.contend(leader)
   leader.start()
-  return { leader, stopLoops }
+  return leader
 }
 
-const endOnce = (parts: Parts, leading: ReturnType<typeof lead>) => {
+const aborted = (signal: AbortSignal) =>
+  new Promise<void>((resolve) => {
+    if (signal.aborted) resolve()
+    signal.addEventListener('abort', () => {
+      resolve()
+    })
+  })
+
+const endOnce = (parts: Parts, leader: Leader) => {
   let ending: Promise<void> | undefined
-  return (options: { all: boolean }) => (ending ??= end(parts, leading, options))
+  return (options: { all: boolean }) => (ending ??= end(parts, leader, options))
 }
 
 /** Children drain and stop, containers run on unless `all` is said. */
-const end = async (
-  parts: Parts,
-  { leader, stopLoops }: ReturnType<typeof lead>,
-  { all }: { all: boolean },
-): Promise<void> => {
+const end = async (parts: Parts, leader: Leader, { all }: { all: boolean }): Promise<void> => {
   const { logger, store, drivers, connections, daemon, app } = parts
   logger.info({ all }, 'mcpd is shutting down')
   await Promise.race([app.close(), delay(GOODBYE_MS, undefined, { ref: false })])
-  await stopLoops()
-  if (all) await stopAll(drivers)
+  await leader.stop()
+  if (all) await stopUnits(drivers, () => true)
   await connections.close()
   await drivers.close()
-  await leader.stop()
   await store.close()
   daemon.retract()
   logger.info('mcpd has ended')
   process.exit(0)
 }
 
-const stopAll = async (drivers: Drivers): Promise<void> => {
+const stopUnits = async (drivers: Drivers, chosen: (driver: DriverName) => boolean): Promise<void> => {
   const { units } = await drivers.list()
+  const stops = units.filter(({ driver }) => chosen(driver))
   await Promise.allSettled(
-    units.map(({ driver, instanceUid }) => drivers.get(driver).stop(instanceUid, STOP_GRACE_SECONDS)),
+    stops.map(({ driver, instanceUid }) => drivers.get(driver).stop(instanceUid, STOP_GRACE_SECONDS)),
   )
 }

@@ -33,9 +33,9 @@ export class ReconcileLoop {
   ) {
     this.queue = new KeyedQueue({
       workers: WORKERS,
-      work: (key) => this.work(key),
-      onError: (key, error) => {
-        dependencies.logger.warn({ server: key, error }, 'a reconcile failed and will be tried again')
+      work: (key) => reconciler.reconcile(key, { name: 'leader', term }),
+      onFailure: ({ key, error, retryIn }) => {
+        dependencies.logger.warn({ key, error, retryIn }, 'a reconcile failed')
       },
     })
     reconciler.onWake((key, error) => {
@@ -44,7 +44,8 @@ export class ReconcileLoop {
     this.unsubscribe = dependencies.follower.onAdvance(() => void this.follow())
     this.every(RESYNC_MS, () => this.resync())
     this.every(SWEEP_MS, () => this.sweep())
-    void this.resync()
+    // The place in the log is taken before everything is looked at, so that no event falls between the two.
+    void this.follow().then(() => this.resync())
   }
 
   /** Takes up no more work and waits for what is under way. */
@@ -64,15 +65,10 @@ export class ReconcileLoop {
     this.timers.push(setInterval(() => void act(), ms))
   }
 
-  private async work(key: string): Promise<void> {
-    const due = await this.reconciler.reconcile(key, this.fence)
-    if (due !== undefined) this.queue.addAfter(key, due)
-  }
-
   private wake(key: string, error: unknown): void {
     if (this.stopped) return
     if (error === undefined) return this.queue.add(key)
-    this.dependencies.logger.warn({ server: key, error }, 'a start or a stop failed and will be tried again')
+    this.dependencies.logger.warn({ key, error }, 'a start or a stop failed and will be tried again')
     this.queue.addAfter(key, 1_000)
   }
 
