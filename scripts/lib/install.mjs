@@ -4,6 +4,7 @@ import { accessSync, constants, existsSync, mkdirSync, readFileSync, writeFileSy
 import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { root } from './root.mjs'
+import { leaveBundledNode } from './system-node.mjs'
 
 const lockFile = join(root, 'package-lock.json')
 const installedFile = join(root, 'node_modules/.package-lock.json')
@@ -98,6 +99,7 @@ const npmCi = () => {
 
 /** Makes node_modules match package-lock.json; needs no network when it already does. Throws SetupFailed. */
 export const install = () => {
+  leaveBundledNode()
   checkNode()
   if (!isWritable(join(root, 'node_modules')))
     throw new SetupFailed(
@@ -107,6 +109,7 @@ export const install = () => {
     console.log('installing the packages of package-lock.json (npm ci)')
     mkdirSync(join(root, '.cache'), { recursive: true })
     npmCi()
+    leaveBundledNode()
   }
   const stamp = currentStamp()
   if (!existsSync(stampFile) || readFileSync(stampFile, 'utf8') !== stamp) writeFileSync(stampFile, stamp)
