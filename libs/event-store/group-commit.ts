@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { DomainError } from '@mcpctl/contracts'
 import { asDomainError, isTransient } from './database-errors'
 import type { EncodedRequest } from './encode'
@@ -7,8 +8,8 @@ const maxFlushBytes = 1024 * 1024
 
 interface Waiting<Verdict> {
   request: EncodedRequest
-  resolve(verdict: Verdict): void
-  reject(reason: unknown): void
+  resolve: (verdict: Verdict) => void
+  reject: (reason: unknown) => void
 }
 
 /**
@@ -38,7 +39,11 @@ export class GroupCommit<Verdict> {
 
   private async flushAll() {
     this.flushing = true
-    while (this.queue.length > 0) await this.flush(this.takeBatch())
+    while (this.queue.length > 0) {
+      // Those whom the last flush has answered ask again within this turn of the loop; they travel together.
+      await nextTurn()
+      await this.flush(this.takeBatch())
+    }
     this.flushing = false
   }
 

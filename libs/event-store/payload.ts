@@ -3,7 +3,6 @@ import { DomainError } from '@mcpctl/contracts'
 const maxDepth = 100
 
 // A lone surrogate is the only thing that \p{Surrogate} matches under the u flag: pairs are read as one character.
-// eslint-disable-next-line no-control-regex
 const unstorable = /[\u0000\p{Surrogate}]/u
 
 /**

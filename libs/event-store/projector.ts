@@ -17,7 +17,7 @@ export interface ProjectorOptions {
   /** Events per transaction, default 500. */
   batchSize?: number
   /** Applies events to read models through `tx` only; commits together with the checkpoint. */
-  project(tx: PoolClient, events: RecordedEvent[]): Promise<void>
+  project: (tx: PoolClient, events: RecordedEvent[]) => Promise<void>
 }
 
 export interface ProjectorStatus {
@@ -36,7 +36,7 @@ export class Projector {
   private readonly waiters = new PositionWaiters()
   private running: Promise<void> | undefined
   private stopping = false
-  private dirty = false
+  private rouses = 0
   private wake: () => void = () => {}
   private failures = 0
   private lastError: string | undefined
@@ -83,26 +83,34 @@ export class Projector {
   }
 
   private rouse() {
-    this.dirty = true
+    this.rouses++
     this.wake()
   }
 
   private async run() {
     while (!this.stopping) {
-      this.dirty = false
+      const rouses = this.rouses
       const more = await this.tryStep()
-      if (this.failures > 0) await this.sleep(Math.min(firstRetryMs * 2 ** (this.failures - 1), slowestRetryMs))
-      else if (!more && !this.dirty) await this.sleep()
+      if (this.failures > 0) await this.pause(Math.min(firstRetryMs * 2 ** (this.failures - 1), slowestRetryMs))
+      // Roused while the step ran: the step may have read too early.
+      else if (!more && rouses === this.rouses) await this.sleep()
     }
   }
 
-  /** Until roused; with `ms`, until then unless stopped before. */
-  private sleep(ms?: number): Promise<void> {
+  /** Until roused. */
+  private sleep(): Promise<void> {
     return new Promise((resolve) => {
-      if (this.stopping) return resolve()
-      const timer = ms === undefined ? undefined : setTimeout(resolve, ms)
+      this.wake = resolve
+    })
+  }
+
+  /** For so long, unless stopped before; news do not make a failing projector hurry. */
+  private async pause(ms: number): Promise<void> {
+    if (this.stopping) return
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, ms)
       this.wake = () => {
-        if (ms !== undefined && !this.stopping) return
+        if (!this.stopping) return
         clearTimeout(timer)
         resolve()
       }

@@ -57,7 +57,7 @@ describe('The log is protected', () => {
     for (const { config } of rows) expect(config).toContain('search_path=pg_catalog, pg_temp')
   })
 
-  it('tables of a caller do not take the place of the log's', async () => {
+  it('tables of a caller do not take the place of the log', async () => {
     const client = await database.connect({ role: 'mcpd_app' })
     await client.query('create temp table event (like es.event)')
     await client.query('set search_path = pg_temp, es')

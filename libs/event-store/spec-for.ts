@@ -8,7 +8,11 @@ export const specFor =
   <State, Command, Event extends DomainEvent>(decider: Decider<State, Command, Event>) =>
   (...past: Event[]) => ({
     when: (command: Command) => {
-      const decide = () => decider.decide(command, past.reduce(decider.evolve, decider.initial))
+      const decide = () =>
+        decider.decide(
+          command,
+          past.reduce((state, event) => decider.evolve(state, event), decider.initial),
+        )
       return {
         then: (...events: Event[]) => assert.deepEqual(decide(), events),
         thenNothing: () => assert.deepEqual(decide(), []),

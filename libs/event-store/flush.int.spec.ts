@@ -1,0 +1,128 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import fc from 'fast-check'
+import { v5 as uuidv5 } from 'uuid'
+import { testDatabase, type TestDatabase } from '../../test/support/database'
+import { event, release, take } from './event-fixtures'
+import { PostgresEventLog } from './postgres-event-log'
+import type { AppendRequest, ClaimChange, ExpectedVersion } from './types'
+
+const seed = '6f0c9a52-0d5c-4c6a-9a53-5f1f2f6f0a11'
+const id = (kind: string, n: number) => uuidv5(`${kind} ${n}`, seed)
+
+// Few streams, ids and keys, so that requests of one flush meet all the time.
+const streamName = fc.constantFrom('a', 'b', 'c')
+const claim: fc.Arbitrary<ClaimChange> = fc
+  .record({ taken: fc.boolean(), key: fc.constantFrom('x', 'y') })
+  .map(({ taken, key }) => (taken ? take(key) : release(key)))
+const newEvent = fc
+  .record({
+    n: fc.nat(3000),
+    type: fc.constantFrom('Made', 'Changed'),
+    claims: fc.oneof(
+      { weight: 9, arbitrary: fc.constant<ClaimChange[]>([]) },
+      fc.array(claim, { minLength: 1, maxLength: 2 }),
+    ),
+  })
+  .map(({ n, type, claims }) => event({ id: id('event', n), type, data: { n }, claims }))
+const streamAppend = fc.record({
+  streamId: streamName,
+  category: fc.constant('test'),
+  expected: fc.oneof(
+    { weight: 6, arbitrary: fc.constant<ExpectedVersion>('any') },
+    fc.constantFrom<ExpectedVersion>('none', 'exists'),
+    fc.nat(8),
+  ),
+  events: fc.array(newEvent, { minLength: 1, maxLength: 3 }),
+})
+const command = fc
+  .record({ n: fc.nat(200), requestHash: fc.constantFrom('aa', 'aa', 'bb') })
+  .map(({ n, requestHash }) => ({ id: id('command', n), requestHash, result: { n } }))
+const seldom = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { freq: 12, nil: undefined })
+
+const plain: fc.Arbitrary<AppendRequest> = fc.oneof(
+  { weight: 2, arbitrary: fc.record({ streams: fc.tuple(streamAppend) }) },
+  fc.record({ streams: fc.tuple(streamAppend), command }),
+)
+const any: fc.Arbitrary<AppendRequest> = fc.oneof(
+  plain,
+  fc
+    .record({
+      streams: fc.array(streamAppend, { maxLength: 3 }),
+      command: seldom(command),
+      fence: seldom(fc.record({ name: fc.constant('leader'), term: fc.constantFrom(1, 2, 3) })),
+      condition: seldom(
+        fc.record({ after: fc.bigInt(0n, 60n), types: fc.constantFrom<string[]>(['Made'], ['Never', 'Changed']) }),
+      ),
+    })
+    .map(({ streams, command, fence, condition }) => ({
+      streams,
+      ...(command && { command }),
+      ...(fence && { fence }),
+      ...(condition && { condition }),
+    })),
+)
+
+describe('A flush', () => {
+  let together: TestDatabase
+  let oneByOne: TestDatabase
+  const statuses = new Set<string>()
+
+  beforeAll(async () => {
+    ;[together, oneByOne] = await Promise.all([testDatabase(), testDatabase()])
+    for (const { pool } of [together, oneByOne])
+      await pool.query(`select es.next_term('leader', 'x'), es.next_term('leader', 'x')`)
+  })
+  afterAll(async () => {
+    await together.close()
+    await oneByOne.close()
+  })
+
+  const contents = async (log: PostgresEventLog) =>
+    (await log.read(0n, 1_000_000)).map(({ recordedAt: _recordedAt, hash: _hash, ...rest }) => rest)
+
+  it.each([
+    ['of plain requests', plain],
+    ['of any requests', any],
+  ])('%s is judged like the same requests one after the other', async (_, request) => {
+    const [a, b] = [new PostgresEventLog({ pool: together.pool }), new PostgresEventLog({ pool: oneByOne.pool })]
+    await fc.assert(
+      fc.asyncProperty(fc.array(request, { minLength: 2, maxLength: 12 }), async (requests) => {
+        const inOneFlush = await Promise.all(requests.map((one) => a.append(one)))
+        const inTurn = []
+        for (const one of requests) inTurn.push(await b.append(one))
+        expect(inOneFlush).toEqual(inTurn)
+        inTurn.forEach(({ status }) => statuses.add(status))
+      }),
+      // The stores grow from run to run, so a failure could not be shrunk.
+      { numRuns: 60, seed: 20261122, endOnFailure: true },
+    )
+    expect(await contents(a)).toEqual(await contents(b))
+  })
+
+  it('met every verdict in doing so', () => {
+    expect([...statuses].sort()).toEqual([
+      'claim-taken',
+      'command-mismatch',
+      'condition-failed',
+      'conflict',
+      'duplicate',
+      'fenced',
+      'ok',
+    ])
+  })
+
+  it('notifies once, with the last position', async () => {
+    const log = new PostgresEventLog({ pool: together.pool })
+    const listener = await together.connect()
+    const heard: string[] = []
+    listener.on('notification', ({ payload }) => heard.push(payload ?? ''))
+    await listener.query('listen es_event')
+    await Promise.all(
+      ['n1', 'n2', 'n3'].map((streamId) =>
+        log.append({ streams: [{ streamId, category: 'test', expected: 'none', events: [event()] }] }),
+      ),
+    )
+    await listener.query('select 1')
+    expect(heard).toEqual([String(await log.head())])
+  })
+})
