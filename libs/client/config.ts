@@ -126,6 +126,15 @@ const readToken = (file: string): string => {
   }
 }
 
+const readAndWarn = (file: string, warn: ContextChoice['warn']): Config => {
+  const config = findConfig(file)
+  if (config && warn) warnWhenShared(file, warn)
+  return config ?? { contexts: {} }
+}
+
+const present = <K extends string>(key: K, value: string | undefined): { [P in K]?: string } =>
+  (value === undefined ? {} : { [key]: value }) as { [P in K]?: string }
+
 const chosenEntry = (config: Config, wanted: string | undefined): Context => {
   const name = wanted ?? config.currentContext
   if (name === undefined) throw new ConfigError('NoContext', 'no daemon is configured', 'mcpctl up')
@@ -146,15 +155,12 @@ const chosenEntry = (config: Config, wanted: string | undefined): Context => {
  * `UnknownContext` for a name that the file lacks, `BadFile` for a file that cannot be read.
  */
 export const loadContext = (choice: ContextChoice = {}): Context => {
-  const env = choice.env ?? process.env
+  const { env = process.env, warn, server, tokenFile } = choice
   const file = configPath(env)
-  const config = findConfig(file)
-  if (config && choice.warn) warnWhenShared(file, choice.warn)
+  const config = readAndWarn(file, warn)
   const wanted = choice.context ?? (env['MCPCTL_CONTEXT'] || undefined)
-  const { server, tokenFile } = choice
   const token = tokenFile === undefined ? undefined : readToken(tokenFile)
   // With both given on the command line no file is needed.
   if (server !== undefined && token !== undefined && wanted === undefined) return { name: server, server, token }
-  const context = chosenEntry(config ?? { contexts: {} }, wanted)
-  return { ...context, server: server ?? context.server, token: token ?? context.token }
+  return { ...chosenEntry(config, wanted), ...present('server', server), ...present('token', token) }
 }

@@ -90,6 +90,10 @@ const foreignProblem = (status: number, server: string): Problem => ({
   reason: status === 401 ? 'Unauthorized' : retriedStatuses.has(status) ? 'Unavailable' : 'Internal',
 })
 
+type Outcome =
+  | { message: IncomingMessage }
+  | { error: ApiError | ConnectionError; mayRetry: boolean; retryAfter?: string | undefined }
+
 /** JSON over HTTP/1.1 with kept-alive connections. Mutations carry an idempotency key, so that a retry is never a second execution. */
 export class HttpClient {
   private readonly base: URL
@@ -113,7 +117,11 @@ export class HttpClient {
     const message = await this.send(request)
     const text = await this.reading(() => readText(message))
     const { etag } = message.headers
-    return { status: message.statusCode ?? 0, body: parseBody<T>(text, this.options.server), ...(etag ? { etag } : {}) }
+    return {
+      status: message.statusCode ?? 0,
+      body: parseBody(text, this.options.server) as T,
+      ...(etag ? { etag } : {}),
+    }
   }
 
   /** The body as a stream, for answers that have no end. Throws as `request` does. */
@@ -128,20 +136,28 @@ export class HttpClient {
 
   private async send(request: ApiRequest): Promise<IncomingMessage> {
     const key = (request.method ?? 'GET') === 'GET' ? {} : { 'idempotency-key': randomUUID() }
+    const keyed = { ...request, headers: { ...key, ...request.headers } }
     const body = request.body === undefined ? undefined : JSON.stringify(request.body)
     for (let attempt = 1; ; attempt++) {
-      const last = attempt === attempts
-      try {
-        const message = await this.attempt({ ...request, headers: { ...key, ...request.headers } }, body)
-        const status = message.statusCode ?? 0
-        if (isSuccess(message)) return message
-        const error = await this.refusal(message)
-        if (last || !retriedStatuses.has(status)) throw error
-        await pause(pauseBefore(attempt, message.headers['retry-after']), request.signal)
-      } catch (error) {
-        if (last || !(error instanceof ConnectionError) || !retriedCodes.has(error.code)) throw error
-        await pause(pauseBefore(attempt, undefined), request.signal)
+      const outcome = await this.tryOnce(keyed, body)
+      if ('message' in outcome) return outcome.message
+      if (attempt === attempts || !outcome.mayRetry) throw outcome.error
+      await pause(pauseBefore(attempt, outcome.retryAfter), request.signal)
+    }
+  }
+
+  private async tryOnce(request: ApiRequest, body: string | undefined): Promise<Outcome> {
+    try {
+      const message = await this.attempt(request, body)
+      if (isSuccess(message)) return { message }
+      return {
+        error: await this.refusal(message),
+        mayRetry: retriedStatuses.has(message.statusCode ?? 0),
+        retryAfter: message.headers['retry-after'],
       }
+    } catch (error) {
+      if (!(error instanceof ConnectionError)) throw error
+      return { error, mayRetry: retriedCodes.has(error.code) }
     }
   }
 
@@ -243,10 +259,10 @@ const isSuccess = (message: IncomingMessage): boolean => {
   return status >= 200 && status < 300 && !message.headers['content-type']?.startsWith('application/problem+json')
 }
 
-const parseBody = <T>(text: string, server: string): T => {
-  if (text === '') return undefined as T
+const parseBody = (text: string, server: string): unknown => {
+  if (text === '') return undefined
   try {
-    return JSON.parse(text) as T
+    return JSON.parse(text)
   } catch {
     throw new ApiError(foreignProblem(200, server), undefined)
   }

@@ -5,5 +5,5 @@ export type OpenSession = (command: Command) => Session
 
 /** A command's file. `define` declares flags and binds what runs; nothing else happens at import. */
 export interface CommandFile {
-  define(command: Command, open: OpenSession): void
+  define: (command: Command, open: OpenSession) => void
 }

@@ -4,7 +4,7 @@ export interface CommandEntry {
   name: string
   summary: string
   group: string
-  load(): Promise<CommandFile>
+  load: () => Promise<CommandFile>
 }
 
 const basic = 'Basic commands:'

@@ -1,4 +1,5 @@
-import { Command, CommanderError, Option } from 'commander'
+import { Command, Option } from 'commander'
+import type { CommanderError } from 'commander'
 import { suggest } from '@mcpctl/contracts'
 import { commandEntries } from './commands'
 import type { OpenSession } from './command-file'

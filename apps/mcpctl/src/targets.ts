@@ -19,11 +19,10 @@ export interface Selection {
 export const requireKind = (word: string): Kind => {
   const kind = findKind(kinds, word)
   if (kind) return kind
-  const near = didYouMean(word, ['all', ...kinds.flatMap(kindWords)])
-  throw usage(
-    `the server doesn't have a resource type "${word}"${near}`,
-    near ? undefined : 'run: mcpctl api-resources',
-  )
+  const near = suggest(word, ['all', ...kinds.flatMap(kindWords)])
+  const text = `the server doesn't have a resource type "${word}"`
+  if (near === undefined) throw usage(text, 'run: mcpctl api-resources')
+  throw usage(`${text}; did you mean "${findKind(kinds, near)?.plural ?? near}"?`)
 }
 
 const parseKinds = (word: string): Kind[] => {

@@ -73,9 +73,13 @@ const isSettled = (object: ResourceObject): Look => {
   const { replicas } = object.spec
   const { status } = object
   const wanted = typeof replicas === 'number' ? replicas : 0
-  const updated = status['updatedReplicas'] ?? 0
-  const available = status['availableReplicas'] ?? 0
-  const total = status['replicas'] ?? 0
+  const count = (field: string): number => {
+    const value = status[field]
+    return typeof value === 'number' ? value : 0
+  }
+  const updated = count('updatedReplicas')
+  const available = count('availableReplicas')
+  const total = count('replicas')
   if (updated === wanted && available === wanted && total === wanted) return met
   return unmet(`${String(available)} of ${String(wanted)} replicas are available, ${String(total)} exist`)
 }

@@ -38,10 +38,14 @@ export interface DeleteRequest {
   format: (typeof formats)[number]
 }
 
-const refuseNonsense = (words: string[], flags: DeleteFlags): void => {
+const refuseFileWithMore = (words: string[], flags: DeleteFlags): void => {
   if (flags.filename && words.length > 0) throw usage('name the objects either in words or with -f, not both')
   if (flags.filename && (flags.all ?? flags.selector) !== undefined)
     throw usage('-f cannot be combined with --all or -l')
+}
+
+const refuseNonsense = (words: string[], flags: DeleteFlags): void => {
+  refuseFileWithMore(words, flags)
   if (flags.all && flags.selector !== undefined) throw usage('setting --all and -l at the same time is not allowed')
   if (!['none', 'client'].includes(flags.dryRun))
     throw usage(`invalid dry-run value "${flags.dryRun}": must be "none" or "client"`)

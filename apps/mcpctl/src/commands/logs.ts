@@ -50,16 +50,20 @@ const tailOf = (text: string | undefined): number | undefined => {
 
 const logged = () => [requireKind('server'), requireKind('instance')]
 
-const candidatesOf = (words: readonly string[]): Target[] => {
-  const [first = '', second, ...rest] = words
-  if (first === '') throw usage('name a server or an instance', 'For example: mcpctl logs github')
-  if (rest.length > 0) throw usage('logs takes one server or one instance at a time')
-  const [type, name] = second === undefined && first.includes('/') ? first.split('/', 2) : [first, second]
-  if (name === undefined) return logged().map((kind) => ({ kind, name: first }))
-  if (name === '') throw usage(`there is no name behind the slash in "${first}"`)
-  const kind = requireKind(type ?? '')
+const typed = (type: string, name: string): Target => {
+  if (name === '') throw usage(`there is no name behind the slash in "${type}/"`)
+  const kind = requireKind(type)
   if (!logged().includes(kind)) throw usage(`${kind.plural} have no logs; servers and instances do`)
-  return [{ kind, name }]
+  return { kind, name }
+}
+
+const candidatesOf = ([first, second, ...rest]: readonly string[]): Target[] => {
+  if (first === undefined) throw usage('name a server or an instance', 'For example: mcpctl logs github')
+  if (rest.length > 0) throw usage('logs takes one server or one instance at a time')
+  if (second !== undefined) return [typed(first, second)]
+  const slash = first.indexOf('/')
+  if (slash !== -1) return [typed(first.slice(0, slash), first.slice(slash + 1))]
+  return logged().map((kind) => ({ kind, name: first }))
 }
 
 export const parseLogs = (words: string[], flags: LogsFlags, now = Date.now()): LogsRequest => {
@@ -152,6 +156,15 @@ class Seam {
   }
 }
 
+/** One connection's worth of lines; answers whether any came. Throws when it could not be opened or broke. */
+const drain = async (session: Session, { kind, object }: Found, query: LogQuery, take: (line: LogLine) => void) => {
+  for await (const line of session.client.logs(kind.plural, object.metadata.name, query)) take(line)
+}
+
+/** Nothing was there to begin with: that is an error at once, not an interruption. */
+const isRefusedAtFirst = (error: ConnectionError, seam: Seam) =>
+  error.code === 'ECONNREFUSED' && seam.since === undefined
+
 /** Follows across restarts of the daemon; gives up when it stays away for half a minute. */
 const follow = async (
   session: Session,
@@ -160,23 +173,22 @@ const follow = async (
   print: (line: LogLine) => void,
 ): Promise<void> => {
   const seam = new Seam()
-  let alive = performance.now()
-  let next = query
-  for (;;) {
+  let awaySince: number | undefined
+  for (let next = query; ; next = { follow: true, since: seam.since ?? query.since }) {
     const isOld = seam.filter()
     try {
-      for await (const line of session.client.logs(found.kind.plural, found.object.metadata.name, next)) {
-        alive = performance.now()
-        if (isOld(line)) continue
+      await drain(session, found, next, (line) => {
+        awaySince = undefined
+        if (isOld(line)) return
         print(line)
         seam.note(line)
-      }
+      })
       return
     } catch (error) {
-      if (!(error instanceof ConnectionError) || performance.now() - alive > reconnectMs) throw error
-      if (next === query) alive = performance.now()
-      if (next === query || next.since !== seam.since) session.say('--- connection lost, trying again ---')
-      next = { follow: true, since: seam.since ?? query.since, ...(seam.since ? {} : { tail: query.tail }) }
+      if (!(error instanceof ConnectionError) || isRefusedAtFirst(error, seam)) throw error
+      if (awaySince === undefined) session.say('--- connection lost, trying again ---')
+      awaySince ??= performance.now()
+      if (performance.now() - awaySince > reconnectMs) throw error
       await pause(500)
     }
   }

@@ -35,13 +35,7 @@ const statusText = (status: DaemonStatus, context: { name: string; server: strin
   ])
   const projectors = formatTable([
     ['PROJECTOR', 'POSITION', 'LAG', 'STATUS', 'LAST-ERROR'],
-    ...status.projectors.map((one) => [
-      one.name,
-      String(one.position),
-      String(one.lag),
-      one.status,
-      one.lastError ?? '',
-    ]),
+    ...status.projectors.map((one) => [one.name, one.position, String(one.lag), one.status, one.lastError ?? '']),
   ])
   return `${head}\n${drivers}\n${projectors}`
 }

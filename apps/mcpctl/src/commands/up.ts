@@ -54,13 +54,14 @@ const driversText = ({ drivers }: DaemonStatus): string =>
     })
     .join(', ')
 
-const report = (
-  session: Session,
-  started: Started,
-  context: Context,
-  status: DaemonStatus,
-  directory: string,
-): void => {
+interface Report {
+  started: Started
+  context: Context
+  status: DaemonStatus
+  directory: string
+}
+
+const report = (session: Session, { started, context, status, directory }: Report): void => {
   const { record, isNew } = started
   const verb = isNew ? 'started' : 'already running'
   session.print(`mcpd ${status.version} ${verb} at ${record.address} (pid ${String(record.pid)})\n`)
@@ -104,7 +105,7 @@ export const runUp = async (session: Session, flags: UpFlags): Promise<void> => 
   const context = await waitForContext(session, started)
   const client = new Client({ server: context.server, token: context.token })
   try {
-    report(session, started, context, await client.status(), directory)
+    report(session, { started, context, status: await client.status(), directory })
   } finally {
     client.close()
   }

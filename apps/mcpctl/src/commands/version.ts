@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import type { OpenSession } from '../command-file'
+import { throwAll } from '../errors'
 import { toJson } from '../output/bundle'
 import { parseFormat } from '../output/format'
 import type { Session } from '../session'
@@ -16,12 +17,12 @@ interface VersionFlags {
 export const runVersion = async (session: Session, flags: VersionFlags): Promise<void> => {
   const format = parseFormat(flags.output, formats)
   const versions: { client: string; server?: string } = { client: clientVersion }
-  let failure: unknown
+  const failures: unknown[] = []
   if (!flags.client)
     try {
       versions.server = (await session.client.version()).version
     } catch (error) {
-      failure = error
+      failures.push(error)
     }
   if (format === 'json') session.print(toJson(versions))
   else if (format === 'yaml') session.print((await import('../output/yaml')).toYaml(versions))
@@ -29,7 +30,7 @@ export const runVersion = async (session: Session, flags: VersionFlags): Promise
     session.print(`Client Version: ${versions.client}\n`)
     if (versions.server !== undefined) session.print(`Server Version: ${versions.server}\n`)
   }
-  if (failure !== undefined) throw failure
+  throwAll(failures)
 }
 
 export const define = (command: Command, open: OpenSession): void => {

@@ -78,23 +78,32 @@ const died = async ({ log, logStart, ended }: Launched): Promise<CliError> => {
   )
 }
 
+/** One look at the daemon that should be coming up: ready, or what it is waiting for. Throws when it has ended. */
+const look = async (options: StartOptions, launched?: Launched): Promise<Started | string> => {
+  const record = await findDaemon(options.directory)
+  if (record) {
+    const answer = await probe(record.address, '/readyz')
+    if (answer?.status === 200) return { record, isNew: record.pid === launched?.pid }
+    return answer ? `/readyz answers ${String(answer.status)} ${answer.body.slice(0, 300)}` : 'it does not answer'
+  }
+  if (launched?.ended() !== undefined) throw await died(launched)
+  // One that we have not started may end too while we wait for it.
+  if (!launched) throw new CliError(exit.unavailable, `mcpd ended meanwhile; see ${daemonLog(options.directory)}`)
+  return 'it has not said where it listens'
+}
+
 /** Waits until the daemon on the directory answers that it is ready. */
 const waitUntilReady = async (options: StartOptions, deadline: number, launched?: Launched): Promise<Started> => {
-  let last = 'it has not said where it listens'
-  while (performance.now() < deadline) {
-    const record = await findDaemon(options.directory)
-    if (record) {
-      const answer = await probe(record.address, '/readyz')
-      if (answer?.status === 200) return { record, isNew: record.pid === launched?.pid }
-      last = answer ? `/readyz answers ${String(answer.status)} ${answer.body.slice(0, 300)}` : 'it does not answer'
-    } else if (launched?.ended() !== undefined) throw await died(launched)
-    // Somebody else's daemon, which we only wait for, may end too.
-    else if (!launched)
-      throw new CliError(exit.unavailable, `mcpd ended while starting; see ${daemonLog(options.directory)}`)
+  for (;;) {
+    const found = await look(options, launched)
+    if (typeof found !== 'string') return found
+    if (performance.now() > deadline)
+      throw new CliError(
+        exit.timeout,
+        `timed out waiting for mcpd to be ready: ${found}; see ${daemonLog(options.directory)}`,
+      )
     await pause()
   }
-  const log = launched?.log ?? daemonLog(options.directory)
-  throw new CliError(exit.timeout, `timed out waiting for mcpd to be ready: ${last}; see ${log}`)
 }
 
 const lockFile = (directory: string) => join(directory, 'mcpctl-up.lock')

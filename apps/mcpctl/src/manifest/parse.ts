@@ -12,7 +12,7 @@ export interface ManifestObject {
   kind: Kind
   entry: ManifestEntry
   /** `team.yaml:7`, of the field at this path of the entry, or of the nearest thing around it. */
-  locate(path: readonly string[]): string
+  locate: (path: readonly string[]) => string
 }
 
 interface File {
@@ -50,7 +50,7 @@ const checkNodes = (file: File): void => {
       if (isScalar(pair.key) && pair.key.value === '<<') throw fault(file, pair.key, 'YAML merge keys are not allowed')
     },
     Node: (_, node) => {
-      if ('tag' in node && node.tag !== undefined) throw fault(file, node, 'YAML tags are not allowed')
+      if ('tag' in node) throw fault(file, node, 'YAML tags are not allowed')
       if (isScalar(node)) checkScalar(file, node, node.value)
     },
   })
@@ -130,7 +130,7 @@ const bundleObjects = (file: File, map: YAMLMap<ParsedNode, ParsedNode | null>):
     const kind = kindOfKey(file, key, isScalar(key) ? String(key.value) : '')
     if (value === null || (isScalar(value) && value.value === null)) return []
     if (!isSeq(value)) throw fault(file, value, `"${kind.plural}" must be a list, such as "- name: …"`)
-    return value.items.map((item) => toObject(file, kind, item as ParsedNode))
+    return value.items.map((item) => toObject(file, kind, item))
   })
 
 const documentObjects = (file: File): ManifestObject[] => {

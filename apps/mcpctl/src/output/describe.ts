@@ -119,15 +119,21 @@ const exitText = (value: unknown, now: number): string => {
   return parts.filter((part) => part !== undefined).join(', ') || none
 }
 
-const statusValue = (field: string, value: unknown, now: number): string | string[] => {
-  if (field === 'lastExit') return exitText(value, now)
-  if (field === 'nextStartAt') return typeof value === 'string' ? value : none
-  if (field.endsWith('At')) return instant(value, now)
-  if (field === 'serverInfo' && isRecord(value))
-    return `${pairText(value['name'] ?? none)} ${pairText(value['version'] ?? '')}`.trimEnd()
+const implementationText = (value: unknown): string =>
+  isRecord(value) ? `${pairText(value['name'] ?? none)} ${pairText(value['version'] ?? '')}`.trimEnd() : none
+
+const statusFormats: Record<string, (value: unknown, now: number) => string> = {
+  lastExit: exitText,
+  nextStartAt: (value) => (typeof value === 'string' ? value : none),
+  serverInfo: implementationText,
   // A list of tools is as long as the server pleases; its length tells enough.
-  if (field === 'tools' && Array.isArray(value)) return String(value.length)
-  return valueText(value)
+  tools: (value) => (Array.isArray(value) ? String(value.length) : pairText(value ?? none)),
+}
+
+const statusValue = (field: string, value: unknown, now: number): string | string[] => {
+  const format = Object.hasOwn(statusFormats, field) ? statusFormats[field] : undefined
+  if (format) return format(value, now)
+  return field.endsWith('At') ? instant(value, now) : valueText(value)
 }
 
 const specLines = (kind: Kind, object: ResourceObject): Line[] =>

@@ -1,6 +1,5 @@
 /** Invisible marks that reorder the text around them. */
 const reordering = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g
-// eslint-disable-next-line no-control-regex
 const control = /[\u0000-\u001f\u007f-\u009f]/g
 
 const hex = (character: string) => `\\u${(character.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}`
@@ -14,7 +13,6 @@ const picture = (character: string): string => {
 /** Names, messages and log text come from others: whatever could steer a terminal is shown as a visible sign. */
 export const escapeText = (text: string): string => text.replace(control, picture).replace(reordering, hex)
 
-// eslint-disable-next-line no-control-regex
 const colourOrControl = /\u001b\[[\d;]*m|[\u0000-\u0008\u000a-\u001f\u007f-\u009f]/g
 
 /** The same for a server's own log lines, which keep their tabs and colours. */

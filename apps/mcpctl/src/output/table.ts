@@ -1,7 +1,6 @@
 import { escapeText } from './escape'
 
 const gap = '   '
-// eslint-disable-next-line no-control-regex
 const plain = /^[\u0020-\u007e]*$/
 const wide =
   /^[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|^\p{Emoji_Presentation}/u
