@@ -1,4 +1,4 @@
-import { Module, type DynamicModule } from '@nestjs/common'
+import { Module, type DynamicModule, type Type } from '@nestjs/common'
 import { CqrsModule } from '@nestjs/cqrs'
 import { Connections, Gateway } from '@mcpctl/gateway'
 import { kindModules } from '@mcpctl/kinds/modules'
@@ -9,6 +9,7 @@ import { Daemon } from './daemon'
 import { ApplyController } from './http/apply.controller'
 import { HealthController } from './http/health.controller'
 import { GATEWAY, McpController } from './http/mcp.controller'
+import { ApiDescription, OpenApiController } from './http/openapi.controller'
 import { ResourcesController } from './http/resources.controller'
 import { StatusController } from './http/status.controller'
 import { STORE, type Store } from './store/store'
@@ -38,6 +39,7 @@ export class AppModule {
       { provide: GATEWAY, useValue: gateway },
       { provide: Daemon, useValue: daemon },
       ResourceWriter,
+      ApiDescription,
     ]
     return {
       module: AppModule,
@@ -52,11 +54,11 @@ export class AppModule {
         ...kindModules,
       ],
 
-      controllers: [HealthController, StatusController, ApplyController, McpController, ResourcesController],
+      controllers: [HealthController, StatusController, OpenApiController, ApplyController, McpController, ResourcesController],
     }
   }
 }
 
 const tokenOf = (
-  provider: { provide: symbol | (abstract new (...parameters: never[]) => unknown) } | typeof ResourceWriter,
+  provider: { provide: symbol | (abstract new (...parameters: never[]) => unknown) } | Type,
 ) => ('provide' in provider ? provider.provide : provider)

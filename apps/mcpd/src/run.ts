@@ -12,7 +12,9 @@ import { pino, type Logger } from 'pino'
 import { AppModule } from './app.module'
 import type { Config } from './config'
 import { Daemon } from './daemon'
+import { ApiDescription } from './http/openapi.controller'
 import { httpAdapter, secure } from './http/server'
+import { openApiOf } from './openapi'
 import { ReconcileLoop } from './reconcile/reconcile-loop'
 import { ObjectRoutes } from './reconcile/routes'
 import { ensureAdmin } from './setup/admin'
@@ -91,6 +93,7 @@ const assemble = async (config: Config, store: Store, logger: Logger): Promise<P
 const serve = async (parts: Parts): Promise<void> => {
   const { config, logger, store, daemon, app } = parts
   await app.init()
+  app.get(ApiDescription).document = openApiOf(app, store.resources.all())
   await store.follower.start()
   store.projector.start()
   await app.listen({ host: config.host, port: config.port })
