@@ -33,6 +33,7 @@ export interface ImageFacts {
   id: string
   user: string
   env: string[]
+  workingDirectory: string
 }
 
 export interface ContainerPlan {

@@ -72,7 +72,12 @@ driverContract('docker', async () => {
     wrong: [
       { template: template({ image: `${registry}/none:1` }), reason: 'ImageNotFound', says: /manifest unknown/ },
       { template: template({ image: '127.0.0.1:9/none:1' }), reason: 'ImagePullBackOff', says: /refused/ },
-      { template: { ...everything, command: ['/nothing'] }, reason: 'RunContainerError', says: /no such file/ },
+      {
+        template: { ...everything, command: ['/nothing'] },
+        reason: 'RunContainerError',
+        says: /no program "\/nothing"/,
+      },
+      { template: { ...everything, command: ['nothing'] }, reason: 'RunContainerError', says: /no program "nothing"/ },
       { template: { ...everything, resources: { memory: '1Mi' } }, reason: 'CreateConfigError', says: /memory/i },
       { template: { ...everything, resources: { cpu: 'much' } }, reason: 'CreateConfigError', says: /no quantity/ },
       {

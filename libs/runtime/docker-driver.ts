@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import pLimit from 'p-limit'
 import { DockerAttachment } from './docker-attachment'
 import type { ContainerPlan } from './docker-container'
-import { containerName, containerRequest, labels, unitOf } from './docker-container'
+import { containerName, labels, unitOf } from './docker-container'
 import { DockerEngine, reasonOf, statusOf } from './docker-engine'
 import { DockerEvents } from './docker-events'
 import { DockerImages, packageRoot } from './docker-images'
@@ -190,9 +190,7 @@ export class DockerDriver implements Driver {
     const run = () =>
       this.#slots(async () => {
         const { storeId, epoch } = this.options
-        const id = image
-          ? await this.#units.create(containerRequest({ storeId, epoch, order, network, ...image }))
-          : created
+        const id = image ? await this.#units.create({ storeId, epoch, order, network, ...image }) : created
         return this.#run(id ?? '', order)
       })
     return isIsolated ? run() : this.#network.use(run)

@@ -69,7 +69,9 @@ export class DockerImages {
 
   async #find(name: string): Promise<ImageFacts | undefined> {
     const image = await this.engine.find((docker) => docker.getImage(name).inspect())
-    return image && { id: image.Id, user: image.Config.User, env: image.Config.Env }
+    if (!image) return undefined
+    const { User, Env, WorkingDir } = image.Config
+    return { id: image.Id, user: User, env: Env, workingDirectory: WorkingDir }
   }
 
   async #pull(name: string): Promise<void> {

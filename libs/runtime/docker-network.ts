@@ -22,9 +22,14 @@ export class DockerNetwork {
     this.#users++
     try {
       await this.#lock.run(this.name, () => this.#ensure())
-      return await work()
-    } finally {
+      const result = await work()
       this.#users--
+      return result
+    } catch (error) {
+      this.#users--
+      // Whatever comes of that, the error is what counts.
+      await this.release().catch(() => undefined)
+      throw error
     }
   }
 

@@ -1,7 +1,9 @@
 import type Docker from 'dockerode'
-import { labels, unitOf } from './docker-container'
+import type { ContainerPlan } from './docker-container'
+import { containerRequest, labels, unitOf } from './docker-container'
 import type { DockerEngine } from './docker-engine'
 import { reasonOf, statusOf } from './docker-engine'
+import { checkProgram } from './docker-program'
 import type { Unit } from './driver'
 import { RuntimeUnavailable, StartError } from './driver'
 
@@ -26,16 +28,17 @@ export class DockerUnits {
     return units.filter((unit) => unit !== undefined)
   }
 
-  /** Answers with the container's id. Throws StartError. */
-  async create(request: Docker.ContainerCreateOptions): Promise<string> {
+  /** Answers with the id of a container that can be started. Throws StartError, and then has left none. */
+  async create(plan: ContainerPlan): Promise<string> {
+    const id = await this.#create(containerRequest(plan))
+    const [program] = plan.order.template.image === undefined ? [] : plan.entrypoint
     try {
-      return (await this.engine.call((docker) => docker.createContainer(request))).id
+      if (program !== undefined) await checkProgram(this.engine, id, { program, facts: plan.facts })
     } catch (error) {
-      if (error instanceof RuntimeUnavailable) throw error
-      const reasons = { 400: 'CreateConfigError', 404: 'ImageNotFound', 409: 'NameConflict' } as const
-      const status = statusOf(error) as keyof typeof reasons | undefined
-      throw new StartError((status && reasons[status]) ?? 'RunContainerError', reasonOf(error), { cause: error })
+      if (error instanceof StartError) await this.remove(id)
+      throw error
     }
+    return id
   }
 
   /** SIGTERM, then SIGKILL after the grace; waits. Stopping one that is gone succeeds. */
@@ -60,6 +63,17 @@ export class DockerUnits {
       // Somebody else is at it: wait for the end of that.
       if (statusOf(error) === 409) await this.#removed(containerId)
       else if (statusOf(error) !== 404) throw error
+    }
+  }
+
+  async #create(request: Docker.ContainerCreateOptions): Promise<string> {
+    try {
+      return (await this.engine.call((docker) => docker.createContainer(request))).id
+    } catch (error) {
+      if (error instanceof RuntimeUnavailable) throw error
+      const reasons = { 400: 'CreateConfigError', 404: 'ImageNotFound', 409: 'NameConflict' } as const
+      const status = statusOf(error) as keyof typeof reasons | undefined
+      throw new StartError((status && reasons[status]) ?? 'RunContainerError', reasonOf(error), { cause: error })
     }
   }
 

@@ -193,7 +193,7 @@ export const driverContract = (name: string, build: () => Promise<ContractWorld>
     it('says why a template cannot start, and leaves nothing of it', async () => {
       for (const { template: bad, reason, says } of world.wrong) {
         const failure: unknown = await driver.start(orderOf(bad)).catch((error: unknown) => error)
-        expect(failure).toBeInstanceOf(StartError)
+        expect([bad, failure]).toEqual([bad, expect.any(StartError)])
         expect((failure as StartError).reason).toBe(reason)
         expect((failure as StartError).message).toMatch(says)
       }
