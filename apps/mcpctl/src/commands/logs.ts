@@ -156,14 +156,10 @@ class Seam {
   }
 }
 
-/** One connection's worth of lines; answers whether any came. Throws when it could not be opened or broke. */
+/** One connection's worth of lines. Throws when it could not be opened or broke. */
 const drain = async (session: Session, { kind, object }: Found, query: LogQuery, take: (line: LogLine) => void) => {
   for await (const line of session.client.logs(kind.plural, object.metadata.name, query)) take(line)
 }
-
-/** Nothing was there to begin with: that is an error at once, not an interruption. */
-const isRefusedAtFirst = (error: ConnectionError, seam: Seam) =>
-  error.code === 'ECONNREFUSED' && seam.since === undefined
 
 /** Follows across restarts of the daemon; gives up when it stays away for half a minute. */
 const follow = async (
@@ -176,6 +172,7 @@ const follow = async (
   let awaySince: number | undefined
   for (let next = query; ; next = { follow: true, since: seam.since ?? query.since }) {
     const isOld = seam.filter()
+    const began = performance.now()
     try {
       await drain(session, found, next, (line) => {
         awaySince = undefined
@@ -185,7 +182,9 @@ const follow = async (
       })
       return
     } catch (error) {
-      if (!(error instanceof ConnectionError) || isRefusedAtFirst(error, seam)) throw error
+      if (!(error instanceof ConnectionError)) throw error
+      // It held for a while: this is another interruption, not the same one.
+      if (performance.now() - began > 5000) awaySince = undefined
       if (awaySince === undefined) session.say('--- connection lost, trying again ---')
       awaySince ??= performance.now()
       if (performance.now() - awaySince > reconnectMs) throw error

@@ -1,0 +1,62 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { writeConfig } from '@mcpctl/client'
+import type { Io } from '../src/io'
+import { runProgram } from '../src/run'
+
+export interface Outcome {
+  code: number
+  out: string
+  err: string
+}
+
+export interface CliOptions {
+  input?: string
+  /** What is typed when a question is asked; its presence makes all three streams terminals. */
+  answer?: string
+  terminal?: boolean
+  columns?: number
+  env?: Record<string, string>
+}
+
+/** A user with a home of their own, who types command lines and reads what comes back. */
+export class Cli {
+  readonly directory = mkdtempSync(join(tmpdir(), 'mcpctl-cli-'))
+  readonly configFile = join(this.directory, 'config.json')
+
+  use(server: string): void {
+    writeConfig({ currentContext: 'local', contexts: { local: { server, token: 'mcp_pat_test' } } }, this.configFile)
+  }
+
+  async run(line: readonly string[], options: CliOptions = {}): Promise<Outcome> {
+    let out = ''
+    let err = ''
+    const terminal = options.terminal ?? options.answer !== undefined
+    const io: Io = {
+      env: { MCPCTL_CONFIG: this.configFile, NO_COLOR: '1', ...options.env },
+      outIsTerminal: terminal,
+      errIsTerminal: terminal,
+      inIsTerminal: terminal,
+      columns: options.columns ?? 80,
+      out: (text) => (out += text),
+      err: (text) => (err += text),
+      readInput: () => Promise.resolve(options.input ?? ''),
+      ask: (question) => {
+        err += question
+        return Promise.resolve(options.answer ?? '')
+      },
+    }
+    const code = await runProgram(io, line, join(this.directory, 'mcpctl', 'main.js'))
+    return { code, out, err }
+  }
+
+  /** Words of the line are separated by spaces; for words that hold spaces use `run`. */
+  async type(line: string, options: CliOptions = {}): Promise<Outcome> {
+    return this.run(line.split(' '), options)
+  }
+
+  remove(): void {
+    rmSync(this.directory, { recursive: true, force: true })
+  }
+}

@@ -1,0 +1,70 @@
+import type { ResourceObject } from '@mcpctl/contracts'
+
+type Parts = { labels?: Record<string, string>; spec?: object; status?: object; uid?: string; ageSeconds?: number }
+
+const metadata = (name: string, { labels = {}, uid, ageSeconds = 5 * 86_400 }: Parts) => ({
+  name,
+  uid: uid ?? `0190a000-0000-7000-8000-${Buffer.from(name).toString('hex').padEnd(12, '0').slice(0, 12)}`,
+  labels,
+  annotations: {},
+  resourceVersion: '1.7',
+  generation: 2,
+  createdAt: new Date(Date.now() - ageSeconds * 1000).toISOString(),
+  createdBy: 'admin',
+})
+
+export const condition = (type: string, status: string, reason: string, message = '') => ({
+  type,
+  status,
+  reason,
+  message,
+  lastTransitionTime: new Date(Date.now() - 60_000).toISOString(),
+  observedGeneration: 2,
+})
+
+export const server = (name: string, parts: Parts = {}): ResourceObject => ({
+  kind: 'Server',
+  metadata: metadata(name, parts),
+  spec: {
+    image: 'ghcr.io/team/server:1.2',
+    transport: 'stdio',
+    command: [],
+    args: ['stdio'],
+    env: [],
+    replicas: 2,
+    ...parts.spec,
+  },
+  status: {
+    phase: 'Running',
+    replicas: 2,
+    updatedReplicas: 2,
+    readyReplicas: 2,
+    availableReplicas: 2,
+    observedGeneration: 2,
+    protocol: '2025-11-25',
+    conditions: [condition('Available', 'True', 'MinimumReplicasAvailable', 'both copies answer')],
+    ...parts.status,
+  },
+})
+
+export const instance = (name: string, serverName: string, parts: Parts = {}): ResourceObject => ({
+  kind: 'Instance',
+  metadata: metadata(name, parts),
+  spec: {
+    server: serverName,
+    slot: 0,
+    templateHash: 'ab12',
+    driver: 'docker',
+    source: 'x',
+    transport: 'stdio',
+    ...parts.spec,
+  },
+  status: { phase: 'Running', ready: true, restarts: 0, conditions: [], ...parts.status },
+})
+
+export const project = (name: string, parts: Parts = {}): ResourceObject => ({
+  kind: 'Project',
+  metadata: metadata(name, parts),
+  spec: { servers: ['github', 'files'], members: [{ kind: 'User', name: 'alice' }], ...parts.spec },
+  status: {},
+})
