@@ -1,11 +1,16 @@
+/** Edits between two words; two neighbours in the wrong order count as one. */
 const distance = (a: string, b: string): number => {
-  let previous = Array.from({ length: b.length + 1 }, (_, j) => j)
+  const first = Array.from({ length: b.length + 1 }, (_, j) => j)
+  let [before, previous] = [first, first]
   for (let i = 1; i <= a.length; i++) {
     const row = [i]
     for (let j = 1; j <= b.length; j++) {
       const swap = a[i - 1] === b[j - 1] ? 0 : 1
-      row[j] = Math.min((previous[j] ?? 0) + 1, (row[j - 1] ?? 0) + 1, (previous[j - 1] ?? 0) + swap)
+      const cost = Math.min((previous[j] ?? 0) + 1, (row[j - 1] ?? 0) + 1, (previous[j - 1] ?? 0) + swap)
+      const isTurned = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]
+      row[j] = isTurned ? Math.min(cost, (before[j - 2] ?? 0) + 1) : cost
     }
+    before = previous
     previous = row
   }
   return previous[b.length] ?? 0

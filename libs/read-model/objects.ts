@@ -91,32 +91,18 @@ export class Objects {
 
   /** A page in order of names. Throws BadRequest for a wrong selector or token, Expired for a token of another epoch. */
   async list(kind: Kind, query: ListQuery): Promise<ResourceList> {
-    const filter = createHash('sha256')
-      .update(JSON.stringify([kind.name, query.labelSelector ?? '', query.fieldSelector ?? '']))
-      .digest('hex')
-      .slice(0, 16)
+    const filter = filterOf(kind, query)
     const token = query.continue === undefined ? undefined : this.parseToken(query.continue, filter)
     const limit = Math.min(query.limit ?? DEFAULT_LIMIT, MAX_LIMIT)
     const position = token?.position ?? (await this.position())
-    let select = this.database
-      .selectFrom('rm.object')
-      .select(['name', 'object'])
-      .where('kind', '=', kind.name)
-      .where('from_position', '<=', position)
-      .where((where) => where.or([where('to_position', 'is', null), where('to_position', '>', position)]))
-      .orderBy('name')
-      // One more than the page, so that its presence says whether there is a next page.
-      .limit(limit + 1)
-    for (const condition of labelConditions(query.labelSelector ?? '')) select = select.where(condition)
-    for (const condition of fieldConditions(query.fieldSelector ?? '')) select = select.where(condition)
-    if (token) select = select.where('name', '>', token.after)
-    const rows = await select.execute()
+    // One more than the page, so that its presence says whether there is a next page.
+    const rows = await this.select(kind.name, query, { position, after: token?.after, limit: limit + 1 })
     const page = rows.slice(0, limit)
     const after = rows.length > limit ? page.at(-1)?.name : undefined
     return {
       kind: `${kind.name}List`,
       metadata: {
-        resourceVersion: `${String(this.epoch)}.${position}`,
+        resourceVersion: `${this.epoch}.${position}`,
         ...(after !== undefined && { continue: this.token({ position, after, filter }) }),
       },
       items: await this.joined(
@@ -124,6 +110,25 @@ export class Objects {
         page.map(({ object }) => object),
       ),
     }
+  }
+
+  /** Objects as they were at a position, by name. */
+  private select(
+    kind: string,
+    { labelSelector = '', fieldSelector = '' }: ListQuery,
+    { position, after, limit }: { position: string; after: string | undefined; limit: number },
+  ) {
+    const conditions = [...labelConditions(labelSelector), ...fieldConditions(fieldSelector)]
+    return this.database
+      .selectFrom('rm.object')
+      .select(['name', 'object'])
+      .where('kind', '=', kind)
+      .where('from_position', '<=', position)
+      .where((where) => where.or([where('to_position', 'is', null), where('to_position', '>', position)]))
+      .where((where) => where.and([...conditions, ...(after === undefined ? [] : [where('name', '>', after)])]))
+      .orderBy('name')
+      .limit(limit)
+      .execute()
   }
 
   /** The position that the object table has reached. */
@@ -163,6 +168,12 @@ export class Objects {
     return token
   }
 }
+
+const filterOf = (kind: Kind, { labelSelector = '', fieldSelector = '' }: ListQuery): string =>
+  createHash('sha256')
+    .update(JSON.stringify([kind.name, labelSelector, fieldSelector]))
+    .digest('hex')
+    .slice(0, 16)
 
 const decodeToken = (text: string): PageToken | undefined => {
   try {

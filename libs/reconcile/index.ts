@@ -1,4 +1,4 @@
 export { systemClock, type Clock } from './clock'
 export { KeyedQueue, TerminalError, type Failure, type KeyedQueueOptions } from './keyed-queue'
 export { Leader, type LeaderOptions } from './leader'
-export type { Reconciler } from './reconciler'
+export type { Happened, Reconciler, Term } from './reconciler'

@@ -22,5 +22,5 @@ export const handlerFor = <R extends Addressed, State, const Command, Event exte
     }
   }
   CommandHandler(request as unknown as Type<R & { constructor: Type<R> }>)(Handler)
-  return Handler as unknown as Type<ICommandHandler>
+  return Handler
 }

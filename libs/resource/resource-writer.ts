@@ -148,6 +148,6 @@ export class ResourceWriter {
   }
 
   private async execute(request: object): Promise<unknown[]> {
-    return (await this.commands.execute(request)) as unknown[]
+    return this.commands.execute<object, unknown[]>(request)
   }
 }

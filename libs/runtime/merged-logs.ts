@@ -39,7 +39,10 @@ export async function* mergedLogs(
   sources: () => Promise<LogSource[]>,
   options: LogOptions & { signal: AbortSignal },
 ): AsyncGenerator<InstanceLine> {
-  if (options.follow !== true) return yield* past(await sources(), options)
+  if (options.follow !== true) {
+    yield* past(await sources(), options)
+    return
+  }
   const queue: InstanceLine[] = []
   let wake: () => void = () => undefined
   const push = async (line: InstanceLine) => {

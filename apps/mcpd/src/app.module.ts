@@ -54,11 +54,17 @@ export class AppModule {
         ...kindModules,
       ],
 
-      controllers: [HealthController, StatusController, OpenApiController, ApplyController, McpController, ResourcesController],
+      controllers: [
+        HealthController,
+        StatusController,
+        OpenApiController,
+        ApplyController,
+        McpController,
+        ResourcesController,
+      ],
     }
   }
 }
 
-const tokenOf = (
-  provider: { provide: symbol | (abstract new (...parameters: never[]) => unknown) } | Type,
-) => ('provide' in provider ? provider.provide : provider)
+const tokenOf = (provider: { provide: symbol | (abstract new (...parameters: never[]) => unknown) } | Type) =>
+  'provide' in provider ? provider.provide : provider

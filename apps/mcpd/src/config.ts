@@ -1,4 +1,4 @@
-import { isAbsolute, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { didYouMean } from '@mcpctl/contracts'
 import { dataDirectory } from '@mcpctl/client/paths'
@@ -103,30 +103,37 @@ const set = <K extends string>(key: K, value: string | undefined): { [P in K]?: 
 
 const isLoopback = (host: string) => host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host)
 
+const hostOf = (host: string, env: Environment): string => {
+  if (isLoopback(host) || env['MCPD_INSECURE_HTTP'] === '1') return host
+  throw new UsageError(
+    `host ${host} is not a loopback address and mcpd speaks plain HTTP; put a TLS proxy in front of 127.0.0.1, or set MCPD_INSECURE_HTTP=1 on a network that you trust`,
+  )
+}
+
+const listOf = (text: string): string[] => text.split(',').filter((name) => name !== '')
+
 /** Reads flags, then variables, then defaults. Throws UsageError. `help` and `version` are answered by the caller. */
 export const readConfig = (argv: string[], env: Environment): Config & { help: boolean; version: boolean } => {
   const flags = parse(argv)
-  const directory = flags['data-dir'] ?? env['MCPD_DATA_DIR'] ?? dataDirectory(env)
-  const host = flags.host ?? env['MCPD_HOST'] ?? '127.0.0.1'
-  if (!isLoopback(host) && env['MCPD_INSECURE_HTTP'] !== '1')
-    throw new UsageError(
-      `host ${host} is not a loopback address and mcpd speaks plain HTTP; put a TLS proxy in front of 127.0.0.1, or set MCPD_INSECURE_HTTP=1 on a network that you trust`,
-    )
+  const told = (flag: string | undefined, variable: string, otherwise: string): string =>
+    flag ?? (env[variable] || otherwise)
+  const maybe = <K extends string>(key: K, flag: string | undefined, variable: string) =>
+    set(key, flag ?? env[variable])
   return {
-    host,
-    port: parsePort(flags.port ?? env['MCPD_PORT'] ?? '7777'),
-    dataDirectory: isAbsolute(directory) ? directory : resolve(directory),
-    ...set('databaseUrl', flags['database-url'] ?? env['DATABASE_URL']),
-    ...set('migrateUrl', env['MCPD_MIGRATE_URL']),
-    driver: oneOf('driver', flags.driver ?? env['MCPD_DRIVER'] ?? 'auto', DRIVERS),
-    ...set('nodeImage', env['MCPD_NODE_IMAGE']),
-    ...set('dockerHost', env['DOCKER_HOST']),
-    ...set('writeContext', flags['write-context'] ?? env['MCPD_WRITE_CONTEXT']),
-    logLevel: oneOf('log level', flags['log-level'] ?? env['MCPD_LOG_LEVEL'] ?? 'info', LEVELS),
-    allowedHosts: flags['allowed-host'] ?? (env['MCPD_ALLOWED_HOSTS'] ?? '').split(',').filter((name) => name !== ''),
+    host: hostOf(told(flags.host, 'MCPD_HOST', '127.0.0.1'), env),
+    port: parsePort(told(flags.port, 'MCPD_PORT', '7777')),
+    dataDirectory: resolve(told(flags['data-dir'], 'MCPD_DATA_DIR', dataDirectory(env))),
+    ...maybe('databaseUrl', flags['database-url'], 'DATABASE_URL'),
+    ...maybe('migrateUrl', undefined, 'MCPD_MIGRATE_URL'),
+    driver: oneOf('driver', told(flags.driver, 'MCPD_DRIVER', 'auto'), DRIVERS),
+    ...maybe('nodeImage', undefined, 'MCPD_NODE_IMAGE'),
+    ...maybe('dockerHost', undefined, 'DOCKER_HOST'),
+    ...maybe('writeContext', flags['write-context'], 'MCPD_WRITE_CONTEXT'),
+    logLevel: oneOf('log level', told(flags['log-level'], 'MCPD_LOG_LEVEL', 'info'), LEVELS),
+    allowedHosts: flags['allowed-host'] ?? listOf(told(undefined, 'MCPD_ALLOWED_HOSTS', '')),
     allowLoopbackUrls: flags['allow-loopback-urls'] ?? env['MCPD_ALLOW_LOOPBACK_URLS'] === '1',
-    ...set('advertise', flags['advertise-address'] ?? env['MCPD_ADVERTISE_ADDRESS']),
-    help: flags.help ?? false,
-    version: flags.version ?? false,
+    ...maybe('advertise', flags['advertise-address'], 'MCPD_ADVERTISE_ADDRESS'),
+    help: flags.help === true,
+    version: flags.version === true,
   }
 }

@@ -85,7 +85,7 @@ const assemble = async (config: Config, store: Store, logger: Logger): Promise<P
     tokens: new Tokens(store.pool),
     logger,
     allowedHosts: config.allowedHosts,
-    leader: async () => (daemon.leads() ? 'self' : (await daemon.leader()).address),
+    leader: () => daemon.leader(),
   })
   return { config, logger, store, drivers, connections, daemon, app }
 }

@@ -1,5 +1,6 @@
 import { DeleteRequest, handlerFor, type CommandContext } from '@mcpctl/resource'
-import { instanceDecider, type InstanceCommand, type InstanceIdentity } from './instance.decider'
+import { instanceDecider } from './instance.decider'
+import type { InstanceIdentity, InstanceObservation } from './instance.kind'
 
 /** Sent by the server's saga: a slot gets its copy. */
 export class ScheduleInstance {
@@ -9,8 +10,6 @@ export class ScheduleInstance {
     readonly context: CommandContext,
   ) {}
 }
-
-export type InstanceObservation = Exclude<InstanceCommand, { type: 'Schedule' }>
 
 /** Sent by the server's saga: what became of an instance, or that it is to go. */
 export class ObserveInstance {

@@ -4,7 +4,7 @@ import { Objects } from '@mcpctl/read-model'
 import { sendLogs, type LogQuery } from '@mcpctl/resource'
 import { Drivers } from '@mcpctl/runtime'
 import type { FastifyReply } from 'fastify'
-import type { InstanceSpec } from './instance.view'
+import type { InstanceSpec } from './instance.kind'
 
 /** What only instances have: their own log. */
 @Controller('api/v1/instances/:name')

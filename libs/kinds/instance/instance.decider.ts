@@ -1,48 +1,13 @@
 import { DomainError, type ConditionReason } from '@mcpctl/contracts'
 import type { ClaimChange, Decider } from '@mcpctl/event-store'
-import type { DriverName, InstanceTemplate } from '@mcpctl/runtime'
+import type { ExitFacts, Handshake, InstanceIdentity, InstanceObservation } from './instance.kind'
 
 /** Backoff before a start: 1 s, doubled by each failure, at most 300 s; forgotten after 10 minutes of health. */
 const BACKOFF_FIRST_MS = 1_000
 const BACKOFF_MAX_MS = 300_000
 const HEALTHY_AFTER_MS = 600_000
 
-export interface InstanceIdentity {
-  name: string
-  server: { uid: string; name: string }
-  slot: number
-  templateHash: string
-  template: InstanceTemplate
-  driver: DriverName
-  isolated: boolean
-}
-
-/** What the MCP handshake answered. Kept so that a session can be taken up again after a restart of mcpd. */
-export interface Handshake {
-  protocolVersion: string
-  capabilities: Record<string, unknown>
-  serverInfo: { name: string; version: string }
-  instructions?: string
-}
-
-export interface ExitFacts {
-  code: number | null
-  signal: string | null
-  oom: boolean
-  reason: ConditionReason
-  message: string
-}
-
-export type InstanceCommand =
-  | { type: 'Schedule'; identity: InstanceIdentity }
-  | { type: 'ReportStarted'; handle: string; at: string }
-  | { type: 'ReportStartFailure'; reason: ConditionReason; message: string; at: string }
-  | { type: 'ReportReady'; handshake: Handshake; tools: number; at: string }
-  | { type: 'ReportUnready'; reason: ConditionReason; message: string }
-  | { type: 'ReportExit'; exit: ExitFacts; at: string }
-  | { type: 'Drain'; reason: string }
-  | { type: 'ConfirmStopped' }
-  | { type: 'ReportOrphan'; handle: string }
+export type InstanceCommand = { type: 'Schedule'; identity: InstanceIdentity } | InstanceObservation
 
 export type InstanceEvent =
   | { type: 'InstanceScheduled'; data: InstanceIdentity; claims: ClaimChange[] }
@@ -114,6 +79,19 @@ const known = (instance: Instance): Known => {
   return instance
 }
 
+const readiness = (
+  command: Extract<InstanceCommand, { type: 'ReportReady' | 'ReportUnready' }>,
+  instance: Known,
+): InstanceEvent[] => {
+  if (command.type === 'ReportReady') {
+    const { handshake, tools, at } = command
+    return instance.readyAt === undefined ? [{ type: 'InstanceReady', data: { handshake, tools, at } }] : []
+  }
+  const { reason, message } = command
+  const same = instance.unready?.reason === reason && instance.unready.message === message
+  return same ? [] : [{ type: 'InstanceUnready', data: { reason, message } }]
+}
+
 const observe = (
   command: Exclude<InstanceCommand, { type: 'Schedule' | 'Drain' | 'ConfirmStopped' | 'ReportOrphan' }>,
   instance: Known,
@@ -126,17 +104,9 @@ const observe = (
       const { reason, message, at } = command
       return [{ type: 'InstanceStartFailed', data: { reason, message, ...failed(instance, reason, at) } }]
     }
-    case 'ReportReady': {
-      if (instance.status !== 'running' || instance.readyAt !== undefined) return []
-      const { handshake, tools, at } = command
-      return [{ type: 'InstanceReady', data: { handshake, tools, at } }]
-    }
-    case 'ReportUnready': {
-      const { reason, message } = command
-      const same = instance.unready?.reason === reason && instance.unready.message === message
-      if (instance.status !== 'running' || same) return []
-      return [{ type: 'InstanceUnready', data: { reason, message } }]
-    }
+    case 'ReportReady':
+    case 'ReportUnready':
+      return instance.status === 'running' ? readiness(command, instance) : []
     case 'ReportExit': {
       if (instance.status !== 'running') return []
       const { exit, at } = command

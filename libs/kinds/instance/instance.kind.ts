@@ -1,4 +1,5 @@
-import { defineKind } from '@mcpctl/contracts'
+import { defineKind, type Condition, type ConditionReason } from '@mcpctl/contracts'
+import type { DriverName, InstanceTemplate } from '@mcpctl/runtime'
 
 /** One running copy of a server. Made by reconciliation only: nobody creates or edits one. */
 export const instanceKind = defineKind({
@@ -22,3 +23,70 @@ export const instanceKind = defineKind({
     { header: 'ISOLATED', path: 'status.isolated', as: 'yesno', wide: true },
   ],
 })
+
+/** What an instance is from the moment it is scheduled. */
+export interface InstanceIdentity {
+  name: string
+  server: { uid: string; name: string }
+  slot: number
+  templateHash: string
+  template: InstanceTemplate
+  driver: DriverName
+  isolated: boolean
+}
+
+/** What the MCP handshake answered. Kept so that a session can be taken up again after a restart of mcpd. */
+export interface Handshake {
+  protocolVersion: string
+  capabilities: Record<string, unknown>
+  serverInfo: { name: string; version: string }
+  instructions?: string
+}
+
+export interface ExitFacts {
+  code: number | null
+  signal: string | null
+  oom: boolean
+  reason: ConditionReason
+  message: string
+}
+
+/** What the reconciler saw of an instance, or wants to become of it. */
+export type InstanceObservation =
+  | { type: 'ReportStarted'; handle: string; at: string }
+  | { type: 'ReportStartFailure'; reason: ConditionReason; message: string; at: string }
+  | { type: 'ReportReady'; handshake: Handshake; tools: number; at: string }
+  | { type: 'ReportUnready'; reason: ConditionReason; message: string }
+  | { type: 'ReportExit'; exit: ExitFacts; at: string }
+  | { type: 'Drain'; reason: string }
+  | { type: 'ConfirmStopped' }
+  | { type: 'ReportOrphan'; handle: string }
+
+export interface InstanceSpec {
+  server: string
+  serverUid: string
+  slot: number
+  templateHash: string
+  driver: DriverName
+  source: string
+  transport: string
+  template: InstanceTemplate
+}
+
+export interface InstanceStatus {
+  /** Pending, Starting, Running, Unready, Terminating, Unknown, or the reason of the last failure. */
+  phase: string
+  ready: boolean
+  isolated: boolean
+  restarts: number
+  failures: number
+  handle?: string
+  startedAt?: string
+  readySince?: string
+  protocol?: string
+  tools?: number
+  handshake?: Handshake
+  lastExit?: { code: number | null; signal: string | null; oom: boolean; at: string; reason: string; message: string }
+  nextStartAt?: string
+  conditions: Condition[]
+}

@@ -1,36 +1,7 @@
 import type { Condition, ConditionReason } from '@mcpctl/contracts'
 import type { View, ViewObject } from '@mcpctl/read-model'
-import type { DriverName, InstanceTemplate } from '@mcpctl/runtime'
-import type { Handshake, InstanceEvent, InstanceIdentity } from './instance.decider'
-
-export interface InstanceSpec {
-  server: string
-  serverUid: string
-  slot: number
-  templateHash: string
-  driver: DriverName
-  source: string
-  transport: string
-  template: InstanceTemplate
-}
-
-export interface InstanceStatus {
-  /** Pending, Starting, Running, Unready, Terminating, Unknown, or the reason of the last failure. */
-  phase: string
-  ready: boolean
-  isolated: boolean
-  restarts: number
-  failures: number
-  handle?: string
-  startedAt?: string
-  readySince?: string
-  protocol?: string
-  tools?: number
-  handshake?: Handshake
-  lastExit?: { code: number | null; signal: string | null; oom: boolean; at: string; reason: string; message: string }
-  nextStartAt?: string
-  conditions: Condition[]
-}
+import type { InstanceEvent } from './instance.decider'
+import type { InstanceIdentity, InstanceSpec, InstanceStatus } from './instance.kind'
 
 export type InstanceObject = ViewObject<InstanceSpec, InstanceStatus>
 
@@ -81,83 +52,92 @@ const withoutRun = (status: InstanceStatus): InstanceStatus => {
   return { ...rest, ready: false }
 }
 
+const started = (
+  status: InstanceStatus,
+  event: Extract<InstanceEvent, { type: 'InstanceStarted' | 'InstanceRestarted' }>,
+  at: string,
+): InstanceStatus => ({
+  ...withoutRun(status),
+  phase: 'Starting',
+  restarts: event.type === 'InstanceRestarted' ? event.data.restarts : status.restarts,
+  handle: event.data.handle,
+  startedAt: event.data.at,
+  conditions: readyCondition(status.conditions, false, {
+    reason: 'Starting',
+    message: 'waiting for the MCP handshake',
+    at,
+  }),
+})
+
+const ready = (
+  status: InstanceStatus,
+  { data }: Extract<InstanceEvent, { type: 'InstanceReady' }>,
+  at: string,
+): InstanceStatus => ({
+  ...status,
+  phase: 'Running',
+  ready: true,
+  readySince: data.at,
+  protocol: data.handshake.protocolVersion,
+  tools: data.tools,
+  handshake: data.handshake,
+  conditions: readyCondition(status.conditions, true, {
+    reason: 'AsExpected',
+    message: 'the MCP handshake was answered',
+    at,
+  }),
+})
+
+const unready = (
+  status: InstanceStatus,
+  { data }: Extract<InstanceEvent, { type: 'InstanceUnready' }>,
+  at: string,
+): InstanceStatus => {
+  const { readySince: _, ...rest } = status
+  const phase = data.reason === 'EngineUnavailable' ? 'Unknown' : 'Unready'
+  return { ...rest, phase, ready: false, conditions: readyCondition(status.conditions, false, { ...data, at }) }
+}
+
+const failed = (
+  status: InstanceStatus,
+  event: Extract<InstanceEvent, { type: 'InstanceStartFailed' | 'InstanceExited' }>,
+  at: string,
+): InstanceStatus => {
+  const { reason, message, failures, nextStartAt } = event.data
+  const conditions = readyCondition(status.conditions, false, { reason, message, at })
+  const waiting = { ...withoutRun(status), phase: failurePhase(reason, failures), failures, nextStartAt, conditions }
+  if (event.type === 'InstanceStartFailed') return waiting
+  const { code, signal, oom, at: exitedAt } = event.data
+  return { ...waiting, lastExit: { code, signal, oom, at: exitedAt, reason, message } }
+}
+
+const draining = (
+  status: InstanceStatus,
+  { data }: Extract<InstanceEvent, { type: 'InstanceDraining' }>,
+  at: string,
+): InstanceStatus => ({
+  ...status,
+  phase: 'Terminating',
+  ready: false,
+  conditions: readyCondition(status.conditions, false, { reason: 'Terminating', message: data.reason, at }),
+})
+
 const statusAfter = (status: InstanceStatus, event: InstanceEvent, at: string): InstanceStatus => {
   switch (event.type) {
     case 'InstanceStarted':
-    case 'InstanceRestarted': {
-      const restarts = event.type === 'InstanceRestarted' ? event.data.restarts : status.restarts
-      const conditions = readyCondition(status.conditions, false, {
-        reason: 'Starting',
-        message: 'waiting for the MCP handshake',
-        at,
-      })
-      return {
-        ...withoutRun(status),
-        phase: 'Starting',
-        restarts,
-        handle: event.data.handle,
-        startedAt: event.data.at,
-        conditions,
-      }
-    }
+    case 'InstanceRestarted':
+      return started(status, event, at)
     case 'InstanceAdopted':
       return { ...status, handle: event.data.handle }
-    case 'InstanceReady': {
-      const { handshake, tools } = event.data
-      const conditions = readyCondition(status.conditions, true, {
-        reason: 'AsExpected',
-        message: 'the MCP handshake was answered',
-        at,
-      })
-      const protocol = handshake.protocolVersion
-      return {
-        ...status,
-        phase: 'Running',
-        ready: true,
-        readySince: event.data.at,
-        protocol,
-        tools,
-        handshake,
-        conditions,
-      }
-    }
-    case 'InstanceUnready': {
-      const { reason, message } = event.data
-      const { readySince: _, ...rest } = status
-      const phase = reason === 'EngineUnavailable' ? 'Unknown' : 'Unready'
-      return {
-        ...rest,
-        phase,
-        ready: false,
-        conditions: readyCondition(status.conditions, false, { reason, message, at }),
-      }
-    }
-    case 'InstanceStartFailed': {
-      const { reason, message, failures, nextStartAt } = event.data
-      const conditions = readyCondition(status.conditions, false, { reason, message, at })
-      return { ...withoutRun(status), phase: failurePhase(reason, failures), failures, nextStartAt, conditions }
-    }
-    case 'InstanceExited': {
-      const { failures, nextStartAt, ...lastExit } = event.data
-      const { reason, message } = lastExit
-      const conditions = readyCondition(status.conditions, false, { reason, message, at })
-      return {
-        ...withoutRun(status),
-        phase: failurePhase(reason, failures),
-        failures,
-        nextStartAt,
-        lastExit,
-        conditions,
-      }
-    }
-    case 'InstanceDraining': {
-      const conditions = readyCondition(status.conditions, false, {
-        reason: 'Terminating',
-        message: event.data.reason,
-        at,
-      })
-      return { ...status, phase: 'Terminating', ready: false, conditions }
-    }
+    case 'InstanceReady':
+      return ready(status, event, at)
+    case 'InstanceUnready':
+      return unready(status, event, at)
+    case 'InstanceStartFailed':
+    case 'InstanceExited':
+      return failed(status, event, at)
+    case 'InstanceDraining':
+      return draining(status, event, at)
     default:
       return status
   }

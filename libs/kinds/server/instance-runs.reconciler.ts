@@ -2,7 +2,7 @@ import type { Fence } from '@mcpctl/event-store'
 import type { Connections } from '@mcpctl/gateway'
 import { StartError, type Driver, type Drivers, type InstanceOrder } from '@mcpctl/runtime'
 import pLimit from 'p-limit'
-import type { InstanceObservation } from '../instance/instance.commands'
+import type { InstanceObservation } from '../instance/instance.kind'
 import type { ServerSaga } from './server.saga'
 
 const STARTS_AT_ONCE = 8
@@ -26,8 +26,9 @@ export class InstanceRuns {
 
   constructor(private readonly dependencies: RunDependencies) {}
 
-  isBusy(uid: string): boolean {
-    return this.running.has(uid)
+  /** The instances for which a start or stop is under way now. */
+  busy(): ReadonlySet<string> {
+    return new Set(this.running.keys())
   }
 
   /** Resolves when nothing is under way any more. */

@@ -3,7 +3,7 @@ import type { ConditionReason, ResourceObject } from '@mcpctl/contracts'
 import type { ConnectionState } from '@mcpctl/gateway'
 import type { DriverName, InstanceTemplate, Unit } from '@mcpctl/runtime'
 import canonicalize from 'canonicalize'
-import type { InstanceSpec, InstanceStatus } from '../instance/instance.view'
+import type { InstanceSpec, InstanceStatus } from '../instance/instance.kind'
 import type { PlannedInstance, PlannedServer } from './server.plan'
 
 /** An instance object with its types. */

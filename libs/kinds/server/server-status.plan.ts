@@ -36,38 +36,45 @@ const phaseOf = (counted: Counted): string => {
   return ready >= server.replicas ? 'Degraded' : failing.phase
 }
 
-const conditionsOf = (counted: Counted): ObservedCondition[] => {
-  const { server, ready, current, failing } = counted
-  const { replicas, generation: observedGeneration } = server
-  const available = ready >= replicas && !server.deleting
-  const complete = isComplete(counted)
-  const reasonAvailable: ConditionReason = available ? 'MinimumReplicasAvailable' : 'MinimumReplicasUnavailable'
-  return [
-    {
-      type: 'Available',
-      status: available ? 'True' : 'False',
-      reason: server.deleting ? 'Terminating' : replicas === 0 ? 'ScaledToZero' : reasonAvailable,
-      message: `${String(ready)} of ${String(replicas)} replicas are available`,
-      observedGeneration,
-    },
-    {
-      type: 'Progressing',
-      status: complete ? 'False' : 'True',
-      reason: complete ? 'RolloutComplete' : 'RolloutInProgress',
-      message: `${String(current)} of ${String(replicas)} replicas are up to date and ready`,
-      observedGeneration,
-    },
-    {
-      type: 'Degraded',
-      status: failing ? 'True' : 'False',
-      reason: failing ? failing.reason : 'AsExpected',
-      message: failing
-        ? `instance ${failing.name}: ${failing.message}; see: mcpctl logs instance/${failing.name}`
-        : 'no instance fails',
-      observedGeneration,
-    },
-  ]
+type Judged = Omit<ObservedCondition, 'observedGeneration'>
+
+const availability = ({ server, ready }: Counted): Judged => {
+  const available = ready >= server.replicas && !server.deleting
+  const enough: ConditionReason = available ? 'MinimumReplicasAvailable' : 'MinimumReplicasUnavailable'
+  const reason = server.replicas === 0 ? 'ScaledToZero' : enough
+  return {
+    type: 'Available',
+    status: available ? 'True' : 'False',
+    reason: server.deleting ? 'Terminating' : reason,
+    message: `${ready} of ${server.replicas} replicas are available`,
+  }
 }
+
+const progress = (counted: Counted): Judged => {
+  const complete = isComplete(counted)
+  return {
+    type: 'Progressing',
+    status: complete ? 'False' : 'True',
+    reason: complete ? 'RolloutComplete' : 'RolloutInProgress',
+    message: `${counted.current} of ${counted.server.replicas} replicas are up to date and ready`,
+  }
+}
+
+const degradation = ({ failing }: Counted): Judged =>
+  failing
+    ? {
+        type: 'Degraded',
+        status: 'True',
+        reason: failing.reason,
+        message: `instance ${failing.name}: ${failing.message}; see: mcpctl logs instance/${failing.name}`,
+      }
+    : { type: 'Degraded', status: 'False', reason: 'AsExpected', message: 'no instance fails' }
+
+const conditionsOf = (counted: Counted): ObservedCondition[] =>
+  [availability(counted), progress(counted), degradation(counted)].map((condition) => ({
+    ...condition,
+    observedGeneration: counted.server.generation,
+  }))
 
 /** What the server's status says of its instances. Pure. */
 export const observe = (server: PlannedServer, instances: PlannedInstance[]): ServerObservation => {

@@ -4,7 +4,7 @@ import { invalid } from '@mcpctl/contracts'
 import { ApplyRequest, decideOn, DeleteRequest, handlerFor, type CommandContext } from '@mcpctl/resource'
 import { Drivers, type InstanceTemplate } from '@mcpctl/runtime'
 import { serverDecider, type ServerEvent, type ServerObservation } from './server.decider'
-import type { ServerSpec } from './server.schema'
+import type { Resources, ServerSpec } from './server.schema'
 
 export class ApplyServer extends ApplyRequest<ServerSpec> {}
 export class DeleteServer extends DeleteRequest {}
@@ -34,6 +34,12 @@ export class ConfirmServerDeleted {
   ) {}
 }
 
+const limitsOf = ({ memory, cpu, pids }: Resources): NonNullable<InstanceTemplate['resources']> => ({
+  ...(memory !== undefined && { memory }),
+  ...(cpu !== undefined && { cpu }),
+  ...(pids !== undefined && { pids }),
+})
+
 /** The part of a spec that makes instances, defaults filled in. */
 export const templateOf = (spec: ServerSpec): InstanceTemplate => {
   const { image, package: name, url, port, path, resources, network } = spec
@@ -47,7 +53,7 @@ export const templateOf = (spec: ServerSpec): InstanceTemplate => {
     command: spec.command,
     args: spec.args,
     env: spec.env.map((entry) => ({ name: entry.name, value: entry.value })),
-    ...(resources && { resources: { ...resources } }),
+    ...(resources && { resources: limitsOf(resources) }),
     ...(network && { network: { mode: network.mode } }),
   }
 }

@@ -15,7 +15,7 @@ import {
 } from '@mcpctl/resource'
 import { Drivers } from '@mcpctl/runtime'
 import type { FastifyReply } from 'fastify'
-import type { InstanceSpec } from '../instance/instance.view'
+import type { InstanceSpec } from '../instance/instance.kind'
 import { ScaleServer } from './server.commands'
 import { ScaleSpec } from './server.schema'
 

@@ -1,9 +1,9 @@
 import { Injectable } from '@nestjs/common'
 import type { ResourceObject } from '@mcpctl/contracts'
-import type { Fence, RecordedEvent } from '@mcpctl/event-store'
+import type { Fence } from '@mcpctl/event-store'
 import { Connections } from '@mcpctl/gateway'
 import { Objects } from '@mcpctl/read-model'
-import type { Reconciler } from '@mcpctl/reconcile'
+import type { Happened, Reconciler } from '@mcpctl/reconcile'
 import { Drivers, type Driver, type Unit, type UnitList } from '@mcpctl/runtime'
 import { v7 as uuidv7 } from 'uuid'
 import { InstanceRuns } from './instance-runs.reconciler'
@@ -65,7 +65,7 @@ export class ServerReconciler implements Reconciler {
     return this.objects.uids('Server')
   }
 
-  async keyOf({ category, streamId, data }: RecordedEvent): Promise<string | undefined> {
+  async keyOf({ category, streamId, data }: Happened): Promise<string | undefined> {
     const uid = streamId.slice(category.length + 1)
     if (category === 'server') return uid
     if (category !== 'instance') return undefined
@@ -75,9 +75,10 @@ export class ServerReconciler implements Reconciler {
   }
 
   async sweep(fence: Fence, foundBefore: ReadonlySet<string>): Promise<ReadonlySet<string>> {
+    const busy = this.runs.busy()
     const { units } = await this.drivers.list()
     const wanted = new Set(await this.objects.uids('Instance'))
-    const orphans = units.filter(({ instanceUid }) => !wanted.has(instanceUid) && !this.runs.isBusy(instanceUid))
+    const orphans = units.filter(({ instanceUid }) => !wanted.has(instanceUid) && !busy.has(instanceUid))
     for (const { driver, instanceUid, handle } of orphans) {
       if (!foundBefore.has(instanceUid)) continue
       await this.drivers.get(driver).stop(instanceUid, 0)
@@ -101,15 +102,17 @@ export class ServerReconciler implements Reconciler {
   }
 
   private async look(server: ResourceObject, fence: Fence): Promise<Seen> {
-    const units = await this.drivers.list()
+    // In this order: what a start or stop that ends meanwhile has changed is then at worst seen late, never taken for a loss.
+    const busy = this.runs.busy()
     const rows = await this.objects.where('Instance', ['spec', 'serverUid'], server.metadata.uid)
     const instances = rows as InstanceRow[]
+    const units = await this.drivers.list()
     const driver = this.drivers.choose(templateOfServer(server))
     const planned = instances.map((row) =>
       plannedInstance(row, {
         unit: this.unitOf(row, units),
         connection: this.connections.state(row.metadata.uid),
-        busy: this.runs.isBusy(row.metadata.uid),
+        busy: busy.has(row.metadata.uid),
       }),
     )
     const situation = { server: plannedServer(server, driver), instances: planned, now: Date.now() }
@@ -123,7 +126,7 @@ export class ServerReconciler implements Reconciler {
 
   private async act(action: Action, seen: Seen): Promise<void> {
     const { fence, server } = seen
-    if (action.type === 'confirmDeleted') return void (await this.saga.confirmDeleted(fence, server.metadata.uid))
+    if (action.type === 'confirmDeleted') return this.saga.confirmDeleted(fence, server.metadata.uid)
     if (action.type === 'schedule') return this.schedule(action.slot, seen)
     const row = seen.instances.find(({ metadata }) => metadata.uid === action.uid)
     if (row) await this.actOn(action, row, fence)
@@ -147,18 +150,18 @@ export class ServerReconciler implements Reconciler {
       case 'connect':
         return this.connect(driver, row)
       case 'adopt':
-        return void (await this.saga.observe(fence, uid, { type: 'ReportStarted', handle: action.handle, at: now() }))
+        return this.saga.observe(fence, uid, { type: 'ReportStarted', handle: action.handle, at: now() })
       case 'drain':
-        return void (await this.saga.observe(fence, uid, { type: 'Drain', reason: action.reason }))
+        return this.saga.observe(fence, uid, { type: 'Drain', reason: action.reason })
       case 'reportReady':
         return this.reportReady(uid, fence)
       case 'reportUnready': {
         const { reason, message } = action
-        return void (await this.saga.observe(fence, uid, { type: 'ReportUnready', reason, message }))
+        return this.saga.observe(fence, uid, { type: 'ReportUnready', reason, message })
       }
       case 'reportExit':
         this.connections.drop(uid)
-        return void (await this.saga.observe(fence, uid, exitOf(action)))
+        return this.saga.observe(fence, uid, exitOf(action))
     }
   }
 

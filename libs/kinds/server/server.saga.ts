@@ -2,8 +2,8 @@ import { Injectable } from '@nestjs/common'
 import { CommandBus } from '@nestjs/cqrs'
 import type { Fence } from '@mcpctl/event-store'
 import { RequestRunner, type CommandContext } from '@mcpctl/resource'
-import { ObserveInstance, ScheduleInstance, type InstanceObservation } from '../instance/instance.commands'
-import type { InstanceIdentity } from '../instance/instance.decider'
+import { ObserveInstance, ScheduleInstance } from '../instance/instance.commands'
+import type { InstanceIdentity, InstanceObservation } from '../instance/instance.kind'
 import { ConfirmServerDeleted, ReportServerStatus } from './server.commands'
 import type { ServerObservation } from './server.decider'
 
@@ -17,28 +17,26 @@ export class ServerSaga {
     private readonly requests: RequestRunner,
   ) {}
 
-  schedule(fence: Fence, uid: string, identity: InstanceIdentity): Promise<boolean> {
+  schedule(fence: Fence, uid: string, identity: InstanceIdentity): Promise<void> {
     return this.send(fence, (context) => new ScheduleInstance(uid, identity, context))
   }
 
-  observe(fence: Fence, uid: string, observation: InstanceObservation): Promise<boolean> {
+  observe(fence: Fence, uid: string, observation: InstanceObservation): Promise<void> {
     return this.send(fence, (context) => new ObserveInstance(uid, observation, context))
   }
 
-  report(fence: Fence, serverUid: string, observation: ServerObservation): Promise<boolean> {
+  report(fence: Fence, serverUid: string, observation: ServerObservation): Promise<void> {
     return this.send(fence, (context) => new ReportServerStatus(serverUid, observation, context))
   }
 
-  confirmDeleted(fence: Fence, serverUid: string): Promise<boolean> {
+  confirmDeleted(fence: Fence, serverUid: string): Promise<void> {
     return this.send(fence, (context) => new ConfirmServerDeleted(serverUid, context))
   }
 
-  /** Whether the command changed anything. */
-  private async send(fence: Fence, command: (context: CommandContext) => object): Promise<boolean> {
-    const { position } = await this.requests.run({ meta: { actor: reconciler }, fence }, async (context) => {
+  private async send(fence: Fence, command: (context: CommandContext) => object): Promise<void> {
+    await this.requests.run({ meta: { actor: reconciler }, fence }, async (context) => {
       await this.commands.execute(command(context))
       return {}
     })
-    return position !== undefined
   }
 }

@@ -1,4 +1,18 @@
-import { Body, Controller, Delete, Get, Headers, HttpCode, Param, Patch, Post, Put, Query, Res } from '@nestjs/common'
+import {
+  Body,
+  Controller,
+  Delete,
+  Get,
+  Headers,
+  HttpCode,
+  Param,
+  Patch,
+  Post,
+  Put,
+  Query,
+  Req,
+  Res,
+} from '@nestjs/common'
 import { DomainError, notFound, type ResourceList, type ResourceObject, type Verb } from '@mcpctl/contracts'
 import { Objects, type ListQuery } from '@mcpctl/read-model'
 import {
@@ -14,7 +28,12 @@ import {
   type WriteMode,
   type WriteOutcome,
 } from '@mcpctl/resource'
-import type { FastifyReply } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+
+interface Path {
+  plural: string
+  name: string
+}
 
 const etag = ({ metadata }: ResourceObject) => `"${metadata.resourceVersion}"`
 
@@ -65,10 +84,8 @@ export class ResourcesController {
 
   @Put(':name')
   async replace(
-    @Param('plural') plural: string,
-    @Param('name') name: string,
-    @Body() body: unknown,
-    @Headers() headers: Record<string, string | undefined>,
+    @Param() { plural, name }: Path,
+    @Req() { headers, body }: FastifyRequest,
     @AskedBy() asked: Asked,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<ResourceObject> {
@@ -92,8 +109,7 @@ export class ResourcesController {
 
   @Delete(':name')
   async delete(
-    @Param('plural') plural: string,
-    @Param('name') name: string,
+    @Param() { plural, name }: Path,
     @Headers('if-match') ifMatch: string | undefined,
     @AskedBy() asked: Asked,
     @Res({ passthrough: true }) reply: FastifyReply,

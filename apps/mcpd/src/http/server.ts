@@ -20,8 +20,8 @@ export interface HttpDependencies {
   tokens: Tokens
   logger: Logger
   allowedHosts: readonly string[]
-  /** `self`, the leader's address, or undefined when nobody leads. */
-  leader(): Promise<'self' | string | undefined>
+  /** Whether this daemon leads, and else the leader's address if somebody does. */
+  leader(): Promise<{ self: boolean; address?: string }>
 }
 
 /** The web framework under Nest, with the limits of a public door. */
@@ -45,26 +45,23 @@ export const httpAdapter = (): FastifyAdapter => {
 /** Puts the checks before every route, known or not: Host and Origin, token, size, leader. */
 export const secure = (app: NestFastifyApplication, dependencies: HttpDependencies): void => {
   const { logger } = dependencies
-  const fastify = app.getHttpAdapter().getInstance() as unknown as FastifyInstance
+  const fastify = app.getHttpAdapter().getInstance()
+  // A hook that has answered says so by returning the reply.
   const guarded =
-    (check: (request: FastifyRequest, reply: FastifyReply) => Promise<void>) =>
+    (check: (request: FastifyRequest, reply: FastifyReply) => Promise<void> | void) =>
     async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> => {
       try {
         await check(request, reply)
-        return reply.sent ? reply : undefined
       } catch (error) {
         sendProblem(error, request, { reply, logger })
-        return reply
       }
+      return reply.sent ? reply : undefined
     }
   fastify.addHook(
     'onRequest',
     guarded((request, reply) => enter(request, reply, dependencies)),
   )
-  fastify.addHook(
-    'preHandler',
-    guarded((request) => Promise.resolve(ask(request))),
-  )
+  fastify.addHook('preHandler', guarded(ask))
   app.useGlobalFilters(new ProblemFilter(logger))
 }
 
@@ -77,5 +74,5 @@ const enter = async (request: FastifyRequest, reply: FastifyReply, dependencies:
     throw new DomainError('TooLarge', 'the body is too large; the limit is 1 MiB, 5 MiB for apply')
   if (!needsLeader(request)) return
   const leader = await dependencies.leader()
-  if (leader !== 'self') await forwardToLeader(request, reply, leader)
+  if (!leader.self) await forwardToLeader(request, reply, leader.address)
 }
