@@ -18,6 +18,12 @@ const earlierRunsKept = 3
 const goneUnitsKept = 64
 const goneUnitsKeptMs = 60 * 60 * 1000
 
+/** Where a reader stands; before the oldest line when there is no segment yet. */
+interface Cursor {
+  segment: LogSegment | undefined
+  offset: number
+}
+
 /**
  * Logs of units as files of JSON lines. A run starts a new file; so does every 10 MiB. Kept: the last two files of a run, three runs back.
  * Writing is synchronous: a line is readable as soon as it was taken, and nothing queues up in memory.
@@ -58,31 +64,34 @@ export class InstanceLogs {
   }
 
   async *#lines(uid: string, { tail, follow, signal }: LogOptions): AsyncGenerator<LogLine> {
-    let segments = await listSegments(this.directory, uid)
-    let cursor: { segment: LogSegment; offset: number } | undefined
+    const cursor: Cursor = { segment: undefined, offset: 0 }
     if (tail !== undefined) {
-      const last = await readTail(segments, tail)
+      const last = await readTail(await listSegments(this.directory, uid), tail)
       yield* last.lines
-      cursor = last.end
+      Object.assign(cursor, last.end)
     }
     for (;;) {
       const goesOn = follow === true && !signal?.aborted && !this.#closed
       // Armed before looking, so that what is written meanwhile wakes us.
       const change = goesOn ? this.#nextChange(uid, signal) : undefined
       try {
-        segments = await listSegments(this.directory, uid)
-        for (const segment of segments.filter((each) => !cursor || !isBefore(each, cursor.segment))) {
-          let offset: number = cursor && !isBefore(cursor.segment, segment) ? cursor.offset : 0
-          for await (const { lines, next } of readSegment(segment, offset)) {
-            yield* lines
-            offset = next
-          }
-          cursor = { segment, offset }
-        }
+        yield* this.#readOn(uid, cursor)
         if (!change) return
         await change.happened
       } finally {
         change?.cancel()
+      }
+    }
+  }
+
+  /** What was written behind the cursor, which moves on. */
+  async *#readOn(uid: string, cursor: Cursor): AsyncGenerator<LogLine> {
+    for (const segment of await listSegments(this.directory, uid)) {
+      if (cursor.segment && isBefore(segment, cursor.segment)) continue
+      if (!cursor.segment || isBefore(cursor.segment, segment)) Object.assign(cursor, { segment, offset: 0 })
+      for await (const { lines, next } of readSegment(segment, cursor.offset)) {
+        yield* lines
+        cursor.offset = next
       }
     }
   }

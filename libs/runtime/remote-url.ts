@@ -61,18 +61,25 @@ const isMetadataName = (host: string) => /^(metadata|instance-data)(\.|$)|\.inte
 
 const hostOf = (url: URL) => url.hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '')
 
+const isLoopbackHost = (host: string) => isLocalName(host) || (isIP(host) > 0 && isIn(loopback, host))
+
+const isForbiddenHost = (host: string, policy: RemotePolicy) =>
+  isMetadataName(host) || (isIP(host) > 0 && isBlockedAddress(host, policy))
+
+const isForbiddenScheme = ({ protocol }: URL, mayBePlain: boolean) =>
+  protocol !== 'https:' && !(protocol === 'http:' && mayBePlain)
+
 /** What is wrong with the URL of a remote server, as far as can be told without asking DNS. */
 export const checkRemoteUrl = (text: string, policy: RemotePolicy): FieldError[] => {
   if (!URL.canParse(text)) return refused('url', 'must be an absolute https URL')
   const url = new URL(text)
   const host = hostOf(url)
-  const isLoopback = isLocalName(host) || (isIP(host) > 0 && isIn(loopback, host))
+  const isLoopback = isLoopbackHost(host)
   if (url.username !== '' || url.password !== '')
     return refused('url-credentials', 'must not hold credentials; a URL is no place for a secret')
-  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && isLoopback && policy.allowLoopback))
-    return refused('url-scheme', 'must be an https URL')
+  if (isForbiddenScheme(url, isLoopback && policy.allowLoopback)) return refused('url-scheme', 'must be an https URL')
   if (isLoopback && !policy.allowLoopback) return refused('url-address', 'must not point to this machine')
-  if (isMetadataName(host) || (isIP(host) > 0 && isBlockedAddress(host, policy)))
+  if (isForbiddenHost(host, policy))
     return refused('url-address', 'must not point to a private, link-local or metadata address')
   return []
 }
