@@ -1,19 +1,18 @@
 /** Edits between two words; two neighbours in the wrong order count as one. */
 const distance = (a: string, b: string): number => {
-  const first = Array.from({ length: b.length + 1 }, (_, j) => j)
-  let [before, previous] = [first, first]
+  const rows: number[][] = [Array.from({ length: b.length + 1 }, (_, j) => j)]
+  const at = (i: number, j: number) => rows[i]?.[j] ?? Infinity
+  const isTurned = (i: number, j: number) => i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]
   for (let i = 1; i <= a.length; i++) {
     const row = [i]
+    rows.push(row)
     for (let j = 1; j <= b.length; j++) {
       const swap = a[i - 1] === b[j - 1] ? 0 : 1
-      const cost = Math.min((previous[j] ?? 0) + 1, (row[j - 1] ?? 0) + 1, (previous[j - 1] ?? 0) + swap)
-      const isTurned = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]
-      row[j] = isTurned ? Math.min(cost, (before[j - 2] ?? 0) + 1) : cost
+      const turned = isTurned(i, j) ? at(i - 2, j - 2) + 1 : Infinity
+      row.push(Math.min(at(i - 1, j) + 1, at(i, j - 1) + 1, at(i - 1, j - 1) + swap, turned))
     }
-    before = previous
-    previous = row
   }
-  return previous[b.length] ?? 0
+  return at(a.length, b.length)
 }
 
 /** The candidate that was probably meant by a mistyped word, or undefined when none is near. */

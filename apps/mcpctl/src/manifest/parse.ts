@@ -122,7 +122,17 @@ const isWholeObject = (map: YAMLMap): boolean => map.has('kind') && map.has('met
 const wholeObject = (file: File, map: YAMLMap<ParsedNode, ParsedNode | null>): ManifestObject => {
   const word = map.get('kind', true)
   const name = isScalar(word) ? String(word.value) : ''
-  return toObject(file, kindOfKey(file, word, findKind(applicable, name)?.plural ?? name), map as unknown as ParsedNode)
+  const kind = findKind(kinds, name)
+  if (!kind)
+    throw fault(
+      file,
+      word,
+      `unknown kind "${name}"${didYouMean(
+        name,
+        applicable.map((one) => one.name),
+      )}`,
+    )
+  return toObject(file, kindOfKey(file, word, kind.plural), map as unknown as ParsedNode)
 }
 
 const bundleObjects = (file: File, map: YAMLMap<ParsedNode, ParsedNode | null>): ManifestObject[] =>

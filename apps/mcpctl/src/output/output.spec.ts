@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
 import { parse } from 'yaml'
-import { serverKind } from '../../../../libs/kinds/server/server.kind'
+import { serverKind } from '@mcpctl/kinds/server/server.kind'
 import { server } from '../../test/objects'
 import { age, humanDuration } from './age'
 import { cell, columnsOf } from './columns'
