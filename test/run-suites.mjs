@@ -1,6 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { root } from '../scripts/lib/root.mjs'
 import { resultsVariable, runSuite, summarise } from '../scripts/lib/suites.mjs'
 
@@ -55,7 +56,7 @@ const npmScript = async (args) => {
   }
 }
 
-/** Runs `suite` between a script that starts what it needs and the same script with `--stop`. */
+/** Runs `suite` with the last line of the script that starts what it needs. */
 const withStarted = async (name, script, suite) => {
   if (!existsSync(join(root, script))) return couldNotRun(name, `${script} is missing`)
   const { code, lines } = await run('bash', [script])
@@ -79,11 +80,19 @@ const integrationOnPostgres15 = () => {
 
 const engineAnswers = () => spawnSync('docker', ['version', '--format', '{{.Server.Version}}']).status === 0
 
+/** Ends the engine that the script has started, by the id that it has written down. */
+const stopEngine = async () => {
+  const file = `${process.env.ENGINE_RUN ?? '/run/docker'}.pid`
+  if (!existsSync(file)) return
+  process.kill(Number(readFileSync(file, 'utf8')), 'SIGTERM')
+  const deadline = Date.now() + 30_000
+  while (existsSync(file) && Date.now() < deadline) await delay(100)
+}
+
 const docker = async () => {
   const name = 'docker'
-  const script = 'scripts/engine-up.sh'
   const wasUp = engineAnswers()
-  return withStarted(name, script, async () => {
+  return withStarted(name, 'scripts/engine-up.sh', async () => {
     try {
       const images = await run('node', ['scripts/test-images.mjs'])
       if (images.code !== 0) return couldNotRun(name, 'the test images could not be built')
@@ -91,7 +100,7 @@ const docker = async () => {
       return await runSuite({ name, project: 'docker' })
     } finally {
       // An engine that somebody else had started stays.
-      if (!wasUp) await run('bash', [script, '--stop'])
+      if (!wasUp) await stopEngine()
     }
   })
 }
