@@ -7,6 +7,7 @@ const RESYNC_MS = 60_000
 const SWEEP_MS = 10_000
 const WORKERS = 8
 const BATCH = 500
+const VISIBLE_WITHIN_MS = 10_000
 
 export interface LoopDependencies {
   log: PostgresEventLog
@@ -99,15 +100,18 @@ export class ReconcileLoop {
   }
 
   private async readOn(): Promise<void> {
-    const { log } = this.dependencies
+    const { log, projector } = this.dependencies
     this.cursor ??= await log.head()
     for (;;) {
       const events = await log.read(this.cursor, BATCH)
+      const last = events.at(-1)?.position
+      // A reconcile reads the views: looked at before they show the event, the object would seem not to exist.
+      if (last === undefined || !(await projector.waitFor(last, VISIBLE_WITHIN_MS))) return
       for (const event of events) {
         const key = await this.reconciler.keyOf(event)
         if (key !== undefined) this.queue.add(key)
-        this.cursor = event.position
       }
+      this.cursor = last
       if (events.length < BATCH) return
     }
   }
