@@ -60,7 +60,8 @@ const envOf = ({ order: { template }, facts }: ContainerPlan): string[] => {
   const env = new Map<string, string>()
   // A user without an entry in the image's passwd would have / as home, where nothing can be written.
   if (isRoot(facts.user)) env.set('HOME', '/tmp')
-  if (template.transport === 'http') env.set('PORT', String(portOf(template)))
+  // Many servers listen on the container's own loopback unless they are told otherwise.
+  if (template.transport === 'http') env.set('HOST', '0.0.0.0').set('PORT', String(portOf(template)))
   for (const { name, value } of template.env) env.set(name, value)
   return [...env].map(([name, value]) => `${name}=${value}`)
 }

@@ -237,7 +237,7 @@ describe('driver docker', () => {
   }, 60_000)
 
   it('finds the containers of a killed daemon and goes on with their logs', async () => {
-    const program = await bundle('libs/runtime/contract-host.ts', 'contract-host-docker')
+    const program = await bundle('test/support/driver-host.ts', 'driver-host-docker')
     const order = orderOf(shell('while true; do read line; echo "got $line" >&2; done'))
     const host = spawn(process.execPath, [program], { stdio: ['pipe', 'pipe', 'inherit'] })
     try {

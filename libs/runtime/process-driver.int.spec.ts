@@ -62,11 +62,9 @@ driverContract('process', async () => {
 })
 
 describe('driver process', () => {
-  it('refuses what it cannot enforce, field by field', () => {
-    const driver = new ProcessDriver({
-      storeId: randomUUID(),
-      directory: join(tmpdir(), `process-driver-${randomUUID()}`),
-    })
+  it('refuses what it cannot enforce, field by field', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'process-driver-'))
+    const driver = new ProcessDriver({ storeId: randomUUID(), directory })
     const wanted = template({
       image: 'example/x:1',
       transport: 'http',
@@ -90,12 +88,13 @@ describe('driver process', () => {
       ].toSorted(),
     )
     expect(driver.unsupported(everything)).toEqual([])
+    await rm(directory, { recursive: true })
   })
 
   it('ends what a killed daemon has left, and nothing of a daemon that lives', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'process-driver-'))
     const storeId = randomUUID()
-    const program = await bundle('libs/runtime/contract-host.ts', 'contract-host')
+    const program = await bundle('test/support/driver-host.ts', 'driver-host')
     // Serves http, as that does not end with its standard input.
     const wanted = template({ package: npmPackage('server-everything'), transport: 'http', args: ['streamableHttp'] })
     const input = JSON.stringify({

@@ -1,7 +1,7 @@
 import { text } from 'node:stream/consumers'
-import { DockerDriver, type DockerDriverOptions } from './docker-driver'
-import type { InstanceOrder } from './driver'
-import { ProcessDriver, type ProcessDriverOptions } from './process-driver'
+import { DockerDriver, type DockerDriverOptions } from '@mcpctl/runtime/docker-driver'
+import type { InstanceOrder } from '@mcpctl/runtime/driver'
+import { ProcessDriver, type ProcessDriverOptions } from '@mcpctl/runtime/process-driver'
 
 /** A process that starts instances and then waits to be killed, as a daemon would be. */
 type Input = { orders: InstanceOrder[] } & (
