@@ -110,9 +110,11 @@ const serve = async (parts: Parts): Promise<void> => {
   )
 }
 
-const addressOf = (app: NestFastifyApplication, config: Config): string => {
+/** Where clients on this machine reach us: a wildcard address is none that one can connect to. */
+const addressOf = (app: NestFastifyApplication, { host }: Config): string => {
   const { port } = app.getHttpServer().address() as { port: number }
-  return `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${String(port)}`
+  const reachable = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host
+  return `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`
 }
 
 /** Contends for leadership and runs the reconcilers while it is ours. */
