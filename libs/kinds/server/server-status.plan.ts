@@ -30,7 +30,7 @@ const isComplete = ({ server, live, current }: Counted) =>
 const phaseOf = (counted: Counted): string => {
   const { server, live, ready, failing } = counted
   if (server.deleting) return 'Terminating'
-  if (live.some(({ unit }) => unit === 'unknown')) return 'Unknown'
+  if (live.some(isUnknown)) return 'Unknown'
   if (isComplete(counted)) return 'Running'
   if (!failing) return 'Progressing'
   return ready >= server.replicas ? 'Degraded' : failing.phase
@@ -60,8 +60,18 @@ const progress = (counted: Counted): Judged => {
   }
 }
 
-const degradation = ({ failing }: Counted): Judged =>
-  failing
+const engineAway: Judged = {
+  type: 'Degraded',
+  status: 'True',
+  reason: 'EngineUnavailable',
+  message: 'the container engine does not answer; start it, or check DOCKER_HOST of mcpd',
+}
+
+const isUnknown = ({ unit }: PlannedInstance) => unit === 'unknown'
+
+const degradation = ({ failing, live }: Counted): Judged => {
+  if (live.some(isUnknown)) return engineAway
+  return failing
     ? {
         type: 'Degraded',
         status: 'True',
@@ -69,6 +79,7 @@ const degradation = ({ failing }: Counted): Judged =>
         message: `instance ${failing.name}: ${failing.message}; see: mcpctl logs instance/${failing.name}`,
       }
     : { type: 'Degraded', status: 'False', reason: 'AsExpected', message: 'no instance fails' }
+}
 
 const conditionsOf = (counted: Counted): ObservedCondition[] =>
   [availability(counted), progress(counted), degradation(counted)].map((condition) => ({

@@ -6,6 +6,9 @@ const SURGE = 1
 /** A connection that was up and is being made again may take this long before the instance counts as unready. */
 const RECONNECT_GRACE_MS = 5_000
 
+/** How soon an engine that does not answer is asked again. */
+const ENGINE_RETRY_MS = 2_000
+
 export interface PlannedServer {
   generation: number
   replicas: number
@@ -71,12 +74,17 @@ export const plan = ({ server, instances, now }: Situation): Action[] => {
   return [...own, ...(server.deleting ? endAll(instances) : rollOut(server, instances))]
 }
 
-/** Milliseconds until the next start that is due, if any. */
+/** Milliseconds until something is due that nothing else will announce, if anything is. */
 export const nextDue = ({ instances, now }: Situation): number | undefined => {
-  const due = instances.flatMap(({ state, nextStartAt }) =>
-    state === 'waiting' && nextStartAt !== undefined ? [Math.max(0, nextStartAt - now)] : [],
-  )
+  const due = instances.flatMap((instance) => dueFor(instance, now) ?? [])
   return due.length > 0 ? Math.min(...due) : undefined
+}
+
+const dueFor = ({ state, nextStartAt, unit, connection, ready }: PlannedInstance, now: number): number | undefined => {
+  if (unit === 'unknown') return ENGINE_RETRY_MS
+  if (state === 'waiting' && nextStartAt !== undefined) return Math.max(0, nextStartAt - now)
+  if (ready && connection.phase === 'connecting') return Math.max(0, RECONNECT_GRACE_MS - connection.forMs) + 1
+  return undefined
 }
 
 const careFor = (instance: PlannedInstance, now: number): Action[] => {
