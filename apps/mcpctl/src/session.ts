@@ -78,12 +78,12 @@ export class Session {
   }
 
   /**
-   * Asks before several objects go at once, or anything in a protected context. Without a terminal only `--yes` will do.
-   * Throws when the answer is no.
+   * Asks before objects go that were not named one by one, and before anything goes in a protected context. Without a
+   * terminal only `--yes` will do. Throws when the answer is no.
    */
-  async confirm(what: readonly string[], action: string): Promise<void> {
+  async confirm(what: readonly string[], action: string, isBulk: boolean): Promise<void> {
     const { name, server } = this.context
-    if (this.flags.yes || (what.length < 2 && !this.context.protected)) return
+    if (this.flags.yes || (!isBulk && !this.context.protected)) return
     const amount = what.length === 1 ? '1 object' : `${String(what.length)} objects`
     if (!mayAsk(this.io))
       throw usage(`would ${action} ${amount} in context "${name}", and there is nobody to ask; repeat it with --yes`)

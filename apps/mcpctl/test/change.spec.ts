@@ -252,7 +252,8 @@ describe('changing things', () => {
         out: '',
         err: 'error: would delete 2 objects in context "local", and there is nobody to ask; repeat it with --yes\n',
       })
-      expect((await cli.type('delete servers -l team=core')).out).toBe('server "files" deleted\n')
+      expect((await cli.type('delete servers -l team=core')).code).toBe(2)
+      expect((await cli.type('delete servers -l team=core -y')).out).toBe('server "files" deleted\n')
       expect((await cli.type('delete all --all --yes')).out).toContain('project "web" deleted\n')
     })
 

@@ -142,7 +142,8 @@ export const runDelete = async (session: Session, request: DeleteRequest): Promi
   }
   const names = targets.map(({ kind, name }) => `${kind.singular}/${name}`)
   if (!request.dryRun) {
-    await session.confirm(names, 'delete')
+    const isBulk = names.length > 1 || (request.selection !== undefined && !request.selection.targets)
+    await session.confirm(names, 'delete', isBulk)
     session.announceContext()
   }
   const started: Started[] = []

@@ -90,7 +90,6 @@ const warnAboutIgnored = (session: Session, flags: UpFlags): void => {
 export const runUp = async (session: Session, flags: UpFlags): Promise<void> => {
   const { env } = session.io
   const directory = directoryOf(session, flags.dataDir)
-  session.say('starting mcpd …')
   const started = await ensureDaemon({
     daemonFile: daemonProgram(session.programFile, env),
     directory,
@@ -100,6 +99,7 @@ export const runUp = async (session: Session, flags: UpFlags): Promise<void> => 
     ...(flags.databaseUrl === undefined ? {} : { databaseUrl: flags.databaseUrl }),
     timeoutMs: parseTimeout(flags.timeout),
     env,
+    onLaunch: () => session.say('starting mcpd …'),
   })
   if (!started.isNew) warnAboutIgnored(session, flags)
   const context = await waitForContext(session, started)

@@ -19,6 +19,8 @@ export interface StartOptions {
   databaseUrl?: string
   timeoutMs: number
   env: Record<string, string | undefined>
+  /** Told when none runs and one is being started. */
+  onLaunch: () => void
 }
 
 export interface Started {
@@ -157,6 +159,7 @@ export const ensureDaemon = async (options: StartOptions): Promise<Started> => {
     if (await findDaemon(options.directory)) return waitUntilReady(options, deadline)
     if (!existsSync(options.daemonFile))
       throw new CliError(exit.usage, `there is no mcpd at ${options.daemonFile}`, 'build it first: npm run build')
+    options.onLaunch()
     return waitUntilReady(options, deadline, await launch(options))
   })
 }

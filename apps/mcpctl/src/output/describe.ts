@@ -17,7 +17,7 @@ const none = '<none>'
 
 /** `templateHash` → `Template Hash`. */
 const titleOf = (field: string): string =>
-  field.replace(/([a-z])([A-Z])/g, '$1 $2').replace(/^./, (first) => first.toUpperCase())
+  field === 'url' ? 'URL' : field.replace(/([a-z])([A-Z])/g, '$1 $2').replace(/^./, (first) => first.toUpperCase())
 
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -126,6 +126,10 @@ const statusFormats: Record<string, (value: unknown, now: number) => string> = {
   lastExit: exitText,
   nextStartAt: (value) => (typeof value === 'string' ? value : none),
   serverInfo: implementationText,
+  handshake: (value) =>
+    isRecord(value)
+      ? `${implementationText(value['serverInfo'])}, protocol ${pairText(value['protocolVersion'] ?? none)}`
+      : none,
   // A list of tools is as long as the server pleases; its length tells enough.
   tools: (value) => (Array.isArray(value) ? String(value.length) : pairText(value ?? none)),
 }
@@ -133,7 +137,7 @@ const statusFormats: Record<string, (value: unknown, now: number) => string> = {
 const statusValue = (field: string, value: unknown, now: number): string | string[] => {
   const format = Object.hasOwn(statusFormats, field) ? statusFormats[field] : undefined
   if (format) return format(value, now)
-  return field.endsWith('At') ? instant(value, now) : valueText(value)
+  return /(At|Since)$/.test(field) ? instant(value, now) : valueText(value)
 }
 
 const specLines = (kind: Kind, object: ResourceObject): Line[] =>
