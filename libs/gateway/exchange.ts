@@ -1,4 +1,5 @@
 import { Agent as HttpAgent, request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http'
+import type { LookupFunction } from 'node:net'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 
 export interface Exchange {
@@ -20,8 +21,15 @@ export class AnswerTooLarge extends Error {
  */
 export class Exchanger {
   // Idle connections are dropped before servers drop theirs (5 s is usual): a request on one just closed fails without having been seen.
-  readonly #http = new HttpAgent({ keepAlive: true, timeout: 3000 })
-  readonly #https = new HttpsAgent({ keepAlive: true, timeout: 3000 })
+  readonly #http: HttpAgent
+  readonly #https: HttpsAgent
+
+  /** `lookup` resolves every host name, where given: it finds no address that is forbidden. */
+  constructor(lookup?: LookupFunction) {
+    const options = { keepAlive: true, timeout: 3000, ...(lookup && { lookup }) }
+    this.#http = new HttpAgent(options)
+    this.#https = new HttpsAgent(options)
+  }
 
   /** Resolves with the answer's head; its body is still to be read. Throws what node throws when there is no way to the server. */
   send({ method, url, headers, body, signal }: Exchange): Promise<IncomingMessage> {

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import { streamEvents, type StreamEvent } from './event-stream'
+import type { Connection } from '@mcpctl/runtime/driver'
 import { AnswerTooLarge, Exchanger, header, isEventStream, readText } from './exchange'
 import {
   answerServer,
@@ -40,7 +41,7 @@ export class HttpUpstream implements Upstream {
   /** Shakes hands again after the server forgot the session; set by who opened it. */
   renew: () => Promise<void> = () => Promise.resolve()
   readonly #url: URL
-  readonly #http = new Exchanger()
+  readonly #http: Exchanger
   readonly #calls = new InFlight()
   readonly #closed = new Once()
   readonly #listeners: ((notification: JsonRpcNotification) => void)[] = []
@@ -49,10 +50,11 @@ export class HttpUpstream implements Upstream {
   #last = 0
 
   constructor(
-    url: string,
+    { url, lookup }: Extract<Connection, { transport: 'http' }>,
     readonly bootId: string,
   ) {
     this.#url = new URL(url)
+    this.#http = new Exchanger(lookup)
   }
 
   get inFlight(): number {

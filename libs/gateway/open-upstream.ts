@@ -23,7 +23,7 @@ export const openUpstream = async (connection: Connection, options: OpenOptions)
   const upstream =
     connection.transport === 'stdio'
       ? new StdioUpstream(connection, options.bootId)
-      : new HttpUpstream(connection.url, options.bootId)
+      : new HttpUpstream(connection, options.bootId)
   try {
     if (options.resume && upstream instanceof StdioUpstream) await takeUp(upstream, options.resume, options.timeoutMs)
     else await shakeHands(upstream, options)
