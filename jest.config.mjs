@@ -29,9 +29,12 @@ export default {
       globalSetup: '<rootDir>/test/support/global-setup.ts',
       globalTeardown: '<rootDir>/test/support/global-teardown.ts',
     }),
-    project('acceptance', ['<rootDir>/test/acceptance/**/*.spec.ts'], { testPathIgnorePatterns: dockerOnly }),
+    project('acceptance', ['<rootDir>/test/acceptance/**/*.spec.ts'], {
+      testPathIgnorePatterns: dockerOnly,
+      globalSetup: '<rootDir>/test/support/acceptance-setup.ts',
+    }),
     project('docker', ['<rootDir>/{apps,libs,test}/**/*.docker.spec.ts'], {
-      globalSetup: '<rootDir>/test/support/global-setup.ts',
+      globalSetup: '<rootDir>/test/support/docker-setup.ts',
       globalTeardown: '<rootDir>/test/support/global-teardown.ts',
     }),
   ],
