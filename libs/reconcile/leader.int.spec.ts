@@ -33,10 +33,11 @@ beforeEach(() => {
   name = `leader-${++count}`
 })
 afterEach(async () => {
-  for (const child of children) await kill(child)
-  for (const leader of leaders) await leader.stop()
-  leaders = []
+  const [running, contending] = [children, leaders]
   children = []
+  leaders = []
+  for (const child of running) await kill(child)
+  for (const leader of contending) await leader.stop()
 })
 
 const kill = async (child: ChildProcess) => {

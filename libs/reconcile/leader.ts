@@ -64,7 +64,8 @@ export class Leader {
   /** The term while this process leads. Undefined as soon as leadership cannot be relied on, even before onLost. */
   current(): { term: number } | undefined {
     const { reign } = this
-    if (!reign || reign.ending.signal.aborted || this.isStale(reign)) return undefined
+    const over = this.stopping.signal.aborted || reign?.ending.signal.aborted === true
+    if (!reign || over || this.isStale(reign)) return undefined
     return { term: reign.term }
   }
 
