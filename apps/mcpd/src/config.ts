@@ -6,8 +6,8 @@ import { dataDirectory } from '@mcpctl/client/paths'
 /** Everything that mcpd can be told, by flag or by environment. Read once, here. */
 export interface Config {
   host: string
-  /** 0: any free one. */
-  port: number
+  /** 0: any free one; absent: the usual one, or any free one when that is taken. */
+  port?: number
   dataDirectory: string
   /** Absent: the embedded PostgreSQL. */
   databaseUrl?: string
@@ -52,7 +52,7 @@ The daemon of mcpctl: keeps MCP servers running and records everything.
 
 Flags (and the variables that say the same):
   --host ADDRESS            address to listen on (MCPD_HOST, default 127.0.0.1)
-  --port PORT               port to listen on, 0 for any free one (MCPD_PORT, default 7777)
+  --port PORT               port to listen on, 0 for any free one (MCPD_PORT; default 7777, or a free one when that is taken)
   --data-dir DIRECTORY      what must not be lost (MCPD_DATA_DIR)
   --database-url URL        an external PostgreSQL >= 15 (DATABASE_URL); without it mcpd runs its own
   --driver auto|docker|process   what runs instances (MCPD_DRIVER, default auto)
@@ -72,6 +72,8 @@ const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal']
 const DRIVERS = ['auto', 'docker', 'process'] as const
 
 type Environment = Record<string, string | undefined>
+
+const portOf = (text: string | undefined): { port?: number } => (text ? { port: parsePort(text) } : {})
 
 const parsePort = (text: string): number => {
   const port = Number(text)
@@ -121,7 +123,7 @@ export const readConfig = (argv: string[], env: Environment): Config & { help: b
     set(key, flag ?? env[variable])
   return {
     host: hostOf(told(flags.host, 'MCPD_HOST', '127.0.0.1'), env),
-    port: parsePort(told(flags.port, 'MCPD_PORT', '7777')),
+    ...portOf(flags.port ?? env['MCPD_PORT']),
     dataDirectory: resolve(told(flags['data-dir'], 'MCPD_DATA_DIR', dataDirectory(env))),
     ...maybe('databaseUrl', flags['database-url'], 'DATABASE_URL'),
     ...maybe('migrateUrl', undefined, 'MCPD_MIGRATE_URL'),

@@ -13,6 +13,7 @@ import { AppModule } from './app.module'
 import type { Config } from './config'
 import { Daemon } from './daemon'
 import { ApiDescription } from './http/openapi.controller'
+import { choosePort } from './http/port'
 import { httpAdapter, secure } from './http/server'
 import { openApiOf } from './openapi'
 import { ReconcileLoop } from './reconcile/reconcile-loop'
@@ -96,7 +97,7 @@ const serve = async (parts: Parts): Promise<void> => {
   app.get(ApiDescription).document = openApiOf(app, store.resources.all())
   await store.follower.start()
   store.projector.start()
-  await app.listen({ host: config.host, port: config.port })
+  await app.listen({ host: config.host, port: await choosePort(config.host, config.port) })
   const address = addressOf(app, config)
   daemon.announce(address)
   const file = await ensureAdmin(store, new Tokens(store.pool), { address, file: config.writeContext })
