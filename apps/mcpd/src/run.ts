@@ -39,16 +39,26 @@ interface Parts {
 /** Brings the daemon up and serves until it is told to end. Throws when it cannot start; nothing is left behind then. */
 export const run = async (config: Config): Promise<void> => {
   const logger = pino({ level: config.logLevel, base: null, errorKey: 'error' })
+  const told = listenForTheEnd()
   mkdirSync(config.dataDirectory, { recursive: true, mode: 0o700 })
   const store = await openStore(config, join(import.meta.dirname, 'migrations'), toLines(logger))
   try {
     const parts = await assemble(config, store, logger)
-    await serve(parts)
+    await serve(parts, told)
   } catch (error) {
     await store.close()
     throw error
   }
 }
+
+/** From the first moment on, so that being told to end while starting leaves no database behind. */
+const listenForTheEnd = () =>
+  new Promise<void>((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const)
+      process.on(signal, () => {
+        resolve()
+      })
+  })
 
 /** Libraries log plain lines. */
 const toLines = (logger: Logger) => ({
@@ -91,7 +101,7 @@ const assemble = async (config: Config, store: Store, logger: Logger): Promise<P
   return { config, logger, store, drivers, connections, daemon, app }
 }
 
-const serve = async (parts: Parts): Promise<void> => {
+const serve = async (parts: Parts, told: Promise<void>): Promise<void> => {
   const { config, logger, store, daemon, app } = parts
   await app.init()
   app.get(ApiDescription).document = openApiOf(app, store.resources.all())
@@ -99,12 +109,13 @@ const serve = async (parts: Parts): Promise<void> => {
   store.projector.start()
   await app.listen({ host: config.host, port: await choosePort(config.host, config.port) })
   const address = addressOf(app, config)
-  daemon.announce(address)
   const file = await ensureAdmin(store, new Tokens(store.pool), { address, file: config.writeContext })
+  // Whoever finds the address finds a token that is valid already.
+  daemon.announce(address)
   const leader = lead(parts, config.advertise ?? address)
   const end = endOnce(parts, leader)
   daemon.onShutDown((options) => void end(options))
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void end({ all: false }))
+  void told.then(() => end({ all: false }))
   logger.info(
     { address, store: store.id, embedded: store.embedded, ...(file !== undefined && { file }) },
     'mcpd is ready',
