@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { mkdir, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, readdir, realpath, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { StartError } from './driver'
 import { runNpm } from './npm'
@@ -65,10 +65,12 @@ export class PackageStore {
   }
 
   async #install(wanted: PackageName, root: string): Promise<InstalledPackage> {
-    const temporary = join(this.directory, `.installing-${randomUUID()}`)
     const label = `${wanted.name}@${wanted.version}`
     await this.#removeAbandoned()
-    await mkdir(temporary, { recursive: true, mode: 0o755 })
+    await mkdir(this.directory, { recursive: true, mode: 0o755 })
+    // Told a path with a symbolic link in it, npm writes a lock file in which the package is not found.
+    const temporary = join(await realpath(this.directory), `.installing-${randomUUID()}`)
+    await mkdir(temporary, { mode: 0o755 })
     try {
       this.log.info({ package: label }, 'installing package')
       await npmInstall(wanted, temporary)
@@ -79,7 +81,10 @@ export class PackageStore {
       return await describe(wanted, root, integrity)
     } catch (error) {
       if (error instanceof StartError) throw error
-      throw new StartError('PackageInstallFailed', `package ${label} could not be installed`, { cause: error })
+      const reason = error instanceof Error ? error.message : String(error)
+      throw new StartError('PackageInstallFailed', `package ${label} could not be installed: ${reason}`, {
+        cause: error,
+      })
     } finally {
       await rm(temporary, { recursive: true, force: true })
     }
