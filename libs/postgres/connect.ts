@@ -45,6 +45,7 @@ export const createPool = (url: string, options: ConnectOptions & { max: number 
     ...config(url, options),
     max: options.max,
     idleTimeoutMillis: 30_000,
+    // eslint-disable-next-line @typescript-eslint/no-misused-promises -- the pool waits for it, though its type does not say so
     onConnect: (client) => prepare(client, options),
   })
   pool.on('error', (error) => options.onError?.(error))

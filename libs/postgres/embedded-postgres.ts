@@ -16,6 +16,10 @@ export interface EmbeddedPostgresOptions {
   settings?: Record<string, string>
 }
 
+const PORTS_TRIED = 20
+/** Sessions of a killed postmaster mostly end by themselves; those that do not are asked, then killed. */
+const LEFTOVERS_MS = { ask: 5_000, kill: 10_000, patience: 30_000 }
+
 const createDatabase = async (cluster: Cluster, port: number) => {
   const client = new pg.Client({ connectionString: urlOf(cluster, port, 'postgres') })
   await client.connect()
@@ -28,7 +32,7 @@ const createDatabase = async (cluster: Cluster, port: number) => {
 }
 
 /** Ends what a killed postmaster left running. Without one they serve nobody, and they block the next server. */
-const endLeftovers = async (cluster: Cluster, name: 'SIGQUIT' | 'SIGKILL') => {
+const signalAll = async (cluster: Cluster, name: 'SIGQUIT' | 'SIGKILL') => {
   for (const pid of await processesIn(cluster.directory)) signal(pid, name)
 }
 
@@ -106,12 +110,12 @@ export class EmbeddedPostgres {
     let server = first
     for (;;) {
       await server.exited
-      if (this.stopping.signal.aborted) return
+      if (this.isStopping()) return
       this.server = undefined
       this.logger.warn(`PostgreSQL (process ${server.pid}) died; starting it again`)
       const next = await this.restart(cluster, server.port)
       if (!next) return
-      if (this.stopping.signal.aborted) return shutDown(next.pid, next.exited)
+      if (this.isStopping()) return shutDown(next.pid, next.exited)
       server = next
       this.server = next
       this.logger.info(`PostgreSQL runs again as process ${next.pid} on 127.0.0.1:${next.port}`)
@@ -121,7 +125,7 @@ export class EmbeddedPostgres {
 
   /** Tries until the server runs again; undefined once stop() was called. */
   private async restart(cluster: Cluster, port: number): Promise<Postmaster | undefined> {
-    for (let wait = 100; !this.stopping.signal.aborted; wait = Math.min(wait * 2, 5_000)) {
+    for (let wait = 100; !this.isStopping(); wait = Math.min(wait * 2, 5_000)) {
       try {
         return (await adopt(cluster)) ?? (await this.launchUntilReady(cluster, port))
       } catch (error) {
@@ -136,15 +140,27 @@ export class EmbeddedPostgres {
   private async launchUntilReady(cluster: Cluster, fixedPort?: number): Promise<Postmaster> {
     const began = performance.now()
     const options = { settings: this.settings, signal: this.stopping.signal }
-    for (let attempt = 0; ; attempt++) {
+    for (let attempt = 1; ; attempt++) {
       const outcome = await launch(cluster, fixedPort ?? (await freePort()), options)
       if ('pid' in outcome) return outcome
-      const anotherPort = outcome.reason === 'port-taken' && fixedPort === undefined && attempt < 20
       const waited = performance.now() - began
-      const moment = outcome.reason === 'leftovers' && waited < 30_000 && !this.stopping.signal.aborted
-      if (!anotherPort && !moment) throw new Error(outcome.message)
-      if (moment) await sleep(100)
-      if (moment && waited > 5_000) await endLeftovers(cluster, waited > 10_000 ? 'SIGKILL' : 'SIGQUIT')
+      const passes = {
+        'port-taken': fixedPort === undefined && attempt < PORTS_TRIED,
+        leftovers: waited < LEFTOVERS_MS.patience,
+        broken: false,
+      }
+      if (!passes[outcome.reason] || this.isStopping()) throw new Error(outcome.message)
+      if (outcome.reason === 'leftovers') await this.endLeftovers(cluster, waited)
     }
+  }
+
+  private async endLeftovers(cluster: Cluster, waited: number): Promise<void> {
+    if (waited > LEFTOVERS_MS.ask) await signalAll(cluster, waited > LEFTOVERS_MS.kill ? 'SIGKILL' : 'SIGQUIT')
+    await sleep(100)
+  }
+
+  /** A method, because it changes between two looks at it. */
+  private isStopping(): boolean {
+    return this.stopping.signal.aborted
   }
 }

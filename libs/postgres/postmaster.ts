@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { plainEnvironment } from './account'
 import { clusterUser, type Cluster } from './cluster'
-import { birthOf, signal, waitForExit, worksIn } from './processes'
+import { birthOf, mayServe, signal, waitForExit } from './processes'
 
 /** A running server of ours. */
 export interface Postmaster {
@@ -19,8 +19,8 @@ export interface Postmaster {
 /** Why a server did not come up: try another port, wait for leftovers of the last one, or give up. */
 export type StartFailure = { reason: 'port-taken' | 'leftovers' | 'broken'; message: string }
 
-const readyDeadline = 10 * 60_000
-const largestLog = 8 * 1024 * 1024
+const READY_MS = 10 * 60_000
+const LARGEST_LOG_BYTES = 8 * 1024 * 1024
 
 export const urlOf = (cluster: Cluster, port: number, database = clusterUser): string =>
   `postgres://${clusterUser}:${cluster.password}@127.0.0.1:${port}/${database}`
@@ -59,8 +59,8 @@ const serverSettings = (port: number, extra: Record<string, string>) => ({
 
 const openLog = async (file: string) => {
   const size = (await stat(file).catch(() => undefined))?.size ?? 0
-  if (size > largestLog) await rename(file, `${file}.1`)
-  return { handle: await open(file, 'a', 0o600), from: size > largestLog ? 0 : size }
+  if (size > LARGEST_LOG_BYTES) await rename(file, `${file}.1`)
+  return { handle: await open(file, 'a', 0o600), from: size > LARGEST_LOG_BYTES ? 0 : size }
 }
 
 const logSince = async (file: string, from: number) => (await readFile(file)).subarray(from).toString('utf8').trim()
@@ -104,10 +104,10 @@ export const launch = async (
     detached: true,
     stdio: ['ignore', handle.fd, handle.fd],
   })
-  let gone = false
+  const state = { gone: false }
   const exited = new Promise<void>((resolve) => {
     const end = () => {
-      gone = true
+      state.gone = true
       resolve()
     }
     child.once('exit', end)
@@ -115,12 +115,15 @@ export const launch = async (
   })
   child.unref()
   await handle.close()
-  const deadline = performance.now() + readyDeadline
-  while (!gone && !abort.aborted && performance.now() < deadline) {
+  const began = performance.now()
+  const elapsed = () => performance.now() - began
+  const waits = () => !state.gone && !abort.aborted && elapsed() < READY_MS
+  while (waits()) {
     if (child.pid !== undefined && (await answers(cluster, port))) return { pid: child.pid, port, exited }
-    await Promise.race([exited, sleep(20)])
+    // Rarely in the end: each try during a long crash recovery leaves a line in the log.
+    await Promise.race([exited, sleep(Math.min(1_000, 20 + elapsed() / 10))])
   }
-  if (!gone && child.pid !== undefined) await shutDown(child.pid, exited)
+  if (child.pid !== undefined && !state.gone) await shutDown(child.pid, exited)
   return classify(await logSince(cluster.logFile, from))
 }
 
@@ -144,7 +147,7 @@ export const adopt = async (cluster: Cluster): Promise<Postmaster | undefined> =
     const found = await pidFile(cluster)
     if (!found) return undefined
     const { pid, port } = found
-    if ((await birthOf(pid)) === undefined || (await worksIn(pid, cluster.directory)) === false) {
+    if ((await birthOf(pid)) === undefined || !(await mayServe(pid, cluster.directory))) {
       // PostgreSQL trusts any living pid, and counts zombies among the living, so it would refuse to start for ever.
       await rm(join(cluster.directory, 'postmaster.pid'), { force: true })
       return undefined

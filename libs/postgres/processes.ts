@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process'
 import { readdir, readFile, readlink } from 'node:fs/promises'
+import { basename } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 
@@ -54,21 +55,36 @@ export const signal = (pid: number, name: NodeJS.Signals): void => {
   }
 }
 
-/** Whether the process works in this directory; undefined where the system does not tell. */
-export const worksIn = async (pid: number, directory: string): Promise<boolean | undefined> => {
-  if (process.platform !== 'linux') return undefined
-  try {
-    return (await readlink(`/proc/${pid}/cwd`)) === directory
-  } catch (error) {
-    // Another user's process: certainly none that we or our account started.
-    return errnoOf(error) === 'EACCES' ? false : undefined
+const commandOf = async (pid: number): Promise<{ program: string; line: string }> => {
+  if (process.platform === 'linux') {
+    const args = (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0')
+    return { program: basename(args[0] ?? ''), line: args.join(' ') }
   }
+  const [program, line] = await Promise.all(
+    ['comm=', 'args='].map(async (column) => (await run('ps', ['-o', column, '-p', String(pid)])).stdout.trim()),
+  )
+  return { program: basename(program ?? ''), line: `${line ?? ''} ` }
 }
 
-/** Processes whose working directory is this one. Empty where the system does not tell. */
+/**
+ * Whether a process may be the PostgreSQL server of this data directory. Read from its command line, which everybody may
+ * see; in a container not even root sees another user's working directory.
+ */
+export const mayServe = async (pid: number, directory: string): Promise<boolean> => {
+  const { program, line } = await commandOf(pid).catch(() => ({ program: '', line: '' }))
+  return program === 'postgres' && (line.includes(` -D ${directory} `) || !line.includes(' -D '))
+}
+
+const worksIn = (pid: string, directory: string) =>
+  readlink(`/proc/${pid}/cwd`).then(
+    (place) => place === directory,
+    () => false,
+  )
+
+/** Processes whose working directory is this one, as far as the system tells. */
 export const processesIn = async (directory: string): Promise<number[]> => {
   if (process.platform !== 'linux') return []
-  const pids = (await readdir('/proc')).filter((entry) => /^\d+$/.test(entry)).map(Number)
+  const pids = (await readdir('/proc')).filter((entry) => /^\d+$/.test(entry))
   const inside = await Promise.all(pids.map((pid) => worksIn(pid, directory)))
-  return pids.filter((pid, index) => inside[index] === true && pid !== process.pid)
+  return pids.filter((_, index) => inside[index]).map(Number)
 }
