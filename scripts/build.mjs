@@ -23,16 +23,40 @@ const stampFile = join(root, 'dist/.stamp')
 // esbuild keeps the entry's own `#!` line; a second one would not parse.
 const shebang = (app) => (readFileSync(join(root, main(app)), 'utf8').startsWith('#!') ? '' : '#!/usr/bin/env node\n')
 
+/**
+ * The CLI starts anew for each command. CommonJS whose parts run only when a command needs them starts 10 ms sooner than
+ * ES modules, of which each import costs a millisecond. Half of the text is the YAML parser: most commands never read it.
+ */
+const forQuickStart = {
+  format: 'cjs',
+  keepNames: false,
+  minifySyntax: true,
+  banner: { js: shebang('mcpctl') },
+  plugins: [
+    {
+      name: 'yaml-apart',
+      setup: ({ onResolve }) => onResolve({ filter: /^yaml$/ }, () => ({ path: './yaml.js', external: true })),
+    },
+  ],
+}
+
+const buildYaml = (esbuild, outdir) =>
+  esbuild.build({
+    ...bundleOptions,
+    format: 'cjs',
+    minifySyntax: true,
+    stdin: { contents: "export * from 'yaml'", resolveDir: root },
+    outfile: join(outdir, 'yaml.js'),
+  })
+
 const options = (app, outdir) => ({
   ...bundleOptions,
   entryPoints: { main: main(app) },
   outdir,
-  // A long-lived daemon must not look for chunks that a later build has replaced; only the CLI gains from loading less.
-  splitting: app === 'mcpctl',
-  chunkNames: 'chunks/[name]-[hash]',
   external: app === 'mcpd' ? mcpdExternals : [],
   plugins: app === 'mcpd' ? [decorators] : [],
   banner: { js: `${shebang(app)}${requireForCommonJs}` },
+  ...(app === 'mcpctl' ? forQuickStart : {}),
 })
 
 /** Replaces the whole folder by a rename, so that a command which starts meanwhile never sees half a build. */
@@ -49,6 +73,10 @@ const buildApp = async (esbuild, app) => {
   try {
     await esbuild.build(options(app, fresh))
     chmodSync(join(fresh, 'main.js'), 0o755)
+    if (app === 'mcpctl') {
+      await buildYaml(esbuild, fresh)
+      writeFileSync(join(fresh, 'package.json'), '{ "type": "commonjs" }\n')
+    }
     if (app === 'mcpd') cpSync(join(root, 'migrations'), join(fresh, 'migrations'), { recursive: true })
     replaceFolder(fresh, target)
   } finally {

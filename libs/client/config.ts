@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { didYouMean } from '@mcpctl/contracts'
@@ -90,7 +89,7 @@ export const readConfig = (file: string = configPath()): Config => findConfig(fi
 /** Replaces the file in one step, readable by its owner only; a reader sees the old content or the new, never half of it. */
 export const writeConfig = (config: Config, file: string = configPath()): void => {
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
-  const next = `${file}.${randomUUID()}.tmp`
+  const next = `${file}.${crypto.randomUUID()}.tmp`
   try {
     writeFileSync(next, `${JSON.stringify(config, null, 2)}\n`, { mode: 0o600, flag: 'wx', flush: true })
     chmodSync(next, 0o600)

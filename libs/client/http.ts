@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import { Agent, request as httpRequest } from 'node:http'
 import type { ClientRequest, IncomingMessage, RequestOptions } from 'node:http'
 import type { Problem } from '@mcpctl/contracts'
@@ -135,7 +134,7 @@ export class HttpClient {
   }
 
   private async send(request: ApiRequest): Promise<IncomingMessage> {
-    const key = (request.method ?? 'GET') === 'GET' ? {} : { 'idempotency-key': randomUUID() }
+    const key = (request.method ?? 'GET') === 'GET' ? {} : { 'idempotency-key': crypto.randomUUID() }
     const keyed = { ...request, headers: { ...key, ...request.headers } }
     const body = request.body === undefined ? undefined : JSON.stringify(request.body)
     for (let attempt = 1; ; attempt++) {

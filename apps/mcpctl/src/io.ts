@@ -1,4 +1,4 @@
-import { createColors } from 'picocolors'
+import { isatty } from 'node:tty'
 
 type Environment = Record<string, string | undefined>
 
@@ -33,17 +33,34 @@ const askOnTerminal = async (question: string): Promise<string> => {
   }
 }
 
+/** Whoever reads our output may leave early, as `head` does; that is no failure. */
+const leaveQuietly = (error: NodeJS.ErrnoException): never => {
+  if (error.code === 'EPIPE') process.exit(0)
+  throw error
+}
+
+/** Node makes its streams on first touch, which costs milliseconds each: a command pays for those that it uses. */
+const writer = (stream: 'stdout' | 'stderr') => {
+  let opened: NodeJS.WriteStream | undefined
+  return (text: string): void => {
+    opened ??= process[stream].on('error', leaveQuietly)
+    opened.write(text)
+  }
+}
+
 export const processIo = (): Io => {
-  const { env, stdin, stdout, stderr } = process
+  const { env } = process
   const forced = Boolean(env['MCPCTL_FORCE_TTY'])
   return {
     env,
-    outIsTerminal: stdout.isTTY || forced,
-    errIsTerminal: stderr.isTTY || forced,
-    inIsTerminal: stdin.isTTY,
-    columns: stdout.columns || Number(env['COLUMNS']) || 80,
-    out: (text) => void stdout.write(text),
-    err: (text) => void stderr.write(text),
+    outIsTerminal: isatty(1) || forced,
+    errIsTerminal: isatty(2) || forced,
+    inIsTerminal: isatty(0),
+    get columns() {
+      return process.stdout.columns || Number(env['COLUMNS']) || 80
+    },
+    out: writer('stdout'),
+    err: writer('stderr'),
     readInput: readAll,
     ask: askOnTerminal,
   }
@@ -59,4 +76,11 @@ const colourWanted = (env: Environment, isTerminal: boolean): boolean => {
   return isTerminal && env['TERM'] !== 'dumb'
 }
 
-export const errColours = (io: Io) => createColors(colourWanted(io.env, io.errIsTerminal))
+const paint = (wanted: boolean, colour: number) => (text: string) =>
+  wanted ? `\u001b[${String(colour)}m${text}\u001b[39m` : text
+
+/** Colours for stderr, or none where they are not wanted. */
+export const errColours = (io: Io) => {
+  const wanted = colourWanted(io.env, io.errIsTerminal)
+  return { red: paint(wanted, 31), yellow: paint(wanted, 33) }
+}
