@@ -68,9 +68,8 @@ export class ReconcileLoop {
 
   private wake(key: string, error: unknown): void {
     if (this.stopped) return
-    if (error === undefined) return this.queue.add(key)
-    this.dependencies.logger.warn({ key, error }, 'a start or a stop failed and will be tried again')
-    this.queue.addAfter(key, 1_000)
+    if (error === undefined) this.queue.add(key)
+    else this.queue.addFailed(key, error)
   }
 
   private async resync(): Promise<void> {
