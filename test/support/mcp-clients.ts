@@ -15,8 +15,9 @@ export interface ToolClient {
   close(): Promise<void>
 }
 
-const connected = async (transport: Transport): Promise<ToolClient> => {
+const connected = async (sandbox: Sandbox, transport: Transport): Promise<ToolClient> => {
   const client = new Client({ name: 'acceptance', version: '1' })
+  sandbox.onRemove(client)
   await client.connect(transport)
   return {
     client,
@@ -35,14 +36,17 @@ const connected = async (transport: Transport): Promise<ToolClient> => {
 export const overHttp = (sandbox: Sandbox, at: string): Promise<ToolClient> => {
   const { server, token } = sandbox.context()
   const requestInit = { headers: { authorization: `Bearer ${token}` } }
-  return connected(new StreamableHTTPClientTransport(new URL(`/mcp/${at}`, server), { requestInit }) as Transport)
+  return connected(
+    sandbox,
+    new StreamableHTTPClientTransport(new URL(`/mcp/${at}`, server), { requestInit }) as Transport,
+  )
 }
 
 /** The SDK's client with mcplocal as its stdio server. */
 export const throughMcplocal = (sandbox: Sandbox, project: string): Promise<ToolClient> => {
   const env = Object.fromEntries(Object.entries(sandbox.env).map(([name, value]) => [name, value ?? '']))
   const command = { command: process.execPath, args: [program('mcplocal'), '--project', project], env }
-  return connected(new StdioClientTransport({ ...command, stderr: 'ignore' }))
+  return connected(sandbox, new StdioClientTransport({ ...command, stderr: 'ignore' }))
 }
 
 /** The inspector's command line, which needs a newer Node than the project. */

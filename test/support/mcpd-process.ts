@@ -32,7 +32,7 @@ export class Sandbox {
   readonly config: string
   readonly env: NodeJS.ProcessEnv
   daemon: ChildProcess | undefined
-  private readonly clients: { close(): void }[] = []
+  private readonly open: { close(): unknown }[] = []
   private readonly logFile: string
 
   private constructor(
@@ -144,8 +144,13 @@ export class Sandbox {
   /** The API of the daemon where it listens now. */
   api(timeoutMs = 20_000): Client {
     const client = new Client({ ...this.context(), timeoutMs })
-    this.clients.push(client)
+    this.onRemove(client)
     return client
+  }
+
+  /** Closed at the latest when the sandbox is removed; closing twice must do no harm. */
+  onRemove(closable: { close(): unknown }): void {
+    this.open.push(closable)
   }
 
   /** A connection to the embedded database, as its owner. */
@@ -185,7 +190,7 @@ export class Sandbox {
 
   /** Ends the daemon in order and removes everything. Throws when any process outlived that, after ending it too. */
   async remove(): Promise<void> {
-    this.clients.forEach((client) => client.close())
+    await Promise.allSettled(this.open.map((each) => each.close()))
     const { daemon } = this
     daemon?.kill('SIGCONT')
     const slow = setTimeout(() => daemon?.kill('SIGKILL'), 30_000)
