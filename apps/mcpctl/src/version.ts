@@ -1,3 +1,3 @@
-import manifest from '../../../package.json'
+import manifest from '../../../package.json' with { type: 'json' }
 
 export const clientVersion = manifest.version

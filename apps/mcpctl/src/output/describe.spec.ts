@@ -1,0 +1,67 @@
+import { describe, expect, it } from '@jest/globals'
+import { instanceKind } from '@mcpctl/kinds/instance/instance.kind'
+import { serverKind } from '@mcpctl/kinds/server/server.kind'
+import { condition, instance, server } from '../../test/objects'
+import { describeObject } from './describe'
+
+// A moment after the objects below were made, whose ages are whole units.
+const now = Date.now() + 500
+
+describe('describe', () => {
+  const lines = (text: string) => text.split('\n')
+
+  it('shows what is wanted, what is, and the instances of a server', () => {
+    const object = server('github', {
+      labels: { team: 'core', tier: 'a' },
+      spec: { env: [{ name: 'LOG', value: 'a b' }], args: [], resources: { memory: '512Mi' } },
+      status: {
+        availableReplicas: 1,
+        conditions: [condition('Available', 'False', 'CrashLoopBackOff', 'exits\u001b[31m')],
+      },
+    })
+    const failing = instance('github-ab12-0', 'github', {
+      status: {
+        ready: false,
+        phase: 'CrashLoopBackOff',
+        restarts: 4,
+        lastExit: { code: 1, oom: true, at: new Date(now - 5000).toISOString() },
+      },
+    })
+    const text = lines(
+      describeObject(serverKind, object, { instances: { kind: instanceKind, objects: [failing] } }, now),
+    )
+    expect(text.find((line) => line.startsWith('Labels:'))).toMatch(/^Labels: {2,}team=core$/)
+    expect(text[text.findIndex((line) => line.startsWith('Labels:')) + 1]).toMatch(/^ +tier=a$/)
+    expect(text.find((line) => line.startsWith('Generation:'))).toMatch(/2 \(observed 2\)$/)
+    expect(text.find((line) => line.startsWith('Args:'))).toMatch(/<none>$/)
+    expect(text.find((line) => line.startsWith('Env:'))).toMatch(/LOG=a b$/)
+    expect(text.find((line) => line.startsWith('Resources:'))).toMatch(/memory=512Mi$/)
+    expect(text.find((line) => line.startsWith('Replicas:'))).toMatch(
+      /2 desired \| 2 updated \| 2 total \| 1 available \| 1 unavailable$/,
+    )
+    expect(text.slice(text.indexOf('Conditions:'))).toEqual([
+      'Conditions:',
+      '  TYPE        STATUS   REASON             SINCE   MESSAGE',
+      '  Available   False    CrashLoopBackOff   60s     exits␛[31m',
+      'Instances:',
+      '  NAME            READY   STATUS             RESTARTS   AGE   LAST-EXIT',
+      '  github-ab12-0   no      CrashLoopBackOff   4          5d    code 1, out of memory, 5s ago',
+      '',
+    ])
+  })
+
+  it('shows why and when an instance ended and starts again', () => {
+    const object = instance('github-ab12-0', 'github', {
+      status: {
+        lastExit: { code: null, signal: 'SIGKILL', reason: 'OOMKilled' },
+        nextStartAt: '2026-01-31T12:00:00Z',
+        serverInfo: { name: 'everything', version: '1.0' },
+      },
+    })
+    const text = describeObject(instanceKind, object, {}, now)
+    expect(text).toMatch(/Last Exit: +OOMKilled, signal SIGKILL\n/)
+    expect(text).toMatch(/Next Start At: +2026-01-31T12:00:00Z\n/)
+    expect(text).toMatch(/Server Info: +everything 1\.0\n/)
+    expect(text).toContain('Conditions:  <none>\n')
+  })
+})
