@@ -1,3 +1,4 @@
+import type { FieldError } from '@mcpctl/contracts'
 import { join } from 'node:path'
 import { DockerDriver } from './docker-driver'
 import type { Driver, DriverName, InstanceTemplate, Unit } from './driver'
@@ -8,6 +9,8 @@ import { RemoteDriver } from './remote-driver'
 import type { RuntimeLog } from './runtime-log'
 import { silent } from './runtime-log'
 
+export type DriverMode = 'auto' | 'docker' | 'process'
+
 export interface DriversConfig {
   storeId: string
   epoch: number
@@ -17,6 +20,8 @@ export interface DriversConfig {
   dockerHost?: string
   /** Image with node in which packages run when an engine answers; without one they run on driver process. */
   nodeImage?: string
+  /** `auto`: as the template says, packages on docker where that can be. `docker`: packages never as processes. `process`: no new containers. */
+  mode?: DriverMode
   /** Lets remote servers be on this machine, for development. */
   allowLoopback?: boolean
   logger?: RuntimeLog
@@ -44,6 +49,7 @@ export class Drivers {
   constructor(
     drivers: Driver[],
     private readonly packagesOn: DriverName,
+    private readonly mode: DriverMode = 'auto',
   ) {
     this.#drivers = new Map(drivers.map((driver) => [driver.name, driver]))
   }
@@ -52,6 +58,20 @@ export class Drivers {
   choose(template: InstanceTemplate): Driver {
     if (template.url !== undefined) return this.get('remote')
     return this.get(template.image === undefined ? this.packagesOn : 'docker')
+  }
+
+  /** What a new template must not ask for here; empty when all of it can be enforced. */
+  unsupported(template: InstanceTemplate): FieldError[] {
+    const driver = this.choose(template)
+    if (this.mode === 'process' && driver.name === 'docker')
+      return [
+        {
+          pointer: '/spec/image',
+          code: 'unsupported',
+          message: 'not supported by driver process; start mcpd with --driver auto, or use a package',
+        },
+      ]
+    return driver.unsupported(template)
   }
 
   /** Throws when no such driver is configured. */
@@ -110,9 +130,9 @@ const unavailability = async (work: Promise<void>): Promise<string | undefined> 
   }
 }
 
-/** Opens every driver. Packages run on docker when its engine answers now and there is a node image, else on process. */
+/** Opens every driver. Which one runs packages is settled here: docker when it is told, or when its engine answers now and there is a node image. */
 export const openDrivers = async (config: DriversConfig): Promise<Drivers> => {
-  const { storeId, epoch, directory, dockerHost, nodeImage, allowLoopback = false, logger = silent } = config
+  const { storeId, epoch, directory, dockerHost, nodeImage, mode = 'auto', logger = silent } = config
   const packages = new PackageStore(join(directory, 'packages'), logger)
   const docker = new DockerDriver({
     storeId,
@@ -124,6 +144,9 @@ export const openDrivers = async (config: DriversConfig): Promise<Drivers> => {
     ...(nodeImage === undefined ? {} : { nodeImage }),
   })
   const local = new ProcessDriver({ storeId, directory: join(directory, 'process'), packages, logger })
-  const hasEngine = nodeImage !== undefined && (await unavailability(docker.ping())) === undefined
-  return new Drivers([docker, local, new RemoteDriver({ allowLoopback })], hasEngine ? 'docker' : 'process')
+  const remote = new RemoteDriver({ allowLoopback: config.allowLoopback ?? false })
+  const contained = mode === 'docker' || (mode === 'auto' && nodeImage !== undefined && (await answers(docker)))
+  return new Drivers([docker, local, remote], contained ? 'docker' : 'process', mode)
 }
+
+const answers = async (driver: Driver): Promise<boolean> => (await unavailability(driver.ping())) === undefined

@@ -67,7 +67,7 @@ export class ApplyServerHandler implements ICommandHandler<ApplyServer> {
   async execute(request: ApplyServer): Promise<ServerEvent[]> {
     const { name, labels, annotations, spec, mode } = request.desired
     const template = templateOf(spec)
-    const errors = this.drivers.choose(template).unsupported(template)
+    const errors = this.drivers.unsupported(template)
     if (errors.length > 0) throw invalid('Server', name, errors)
     const desired = { replicas: spec.replicas, template }
     return decideOn(serverDecider, request, { type: 'Apply', mode, identity: { name, labels, annotations }, desired })
