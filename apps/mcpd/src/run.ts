@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs'
+import { makeDataDirectory } from '@mcpctl/client/paths'
 import { join } from 'node:path'
 import type { Leader } from '@mcpctl/reconcile'
 import { pino } from 'pino'
@@ -12,7 +12,7 @@ import { openStore } from './store/store'
 export const run = async (config: Config): Promise<void> => {
   const logger = pino({ level: config.logLevel, base: null, errorKey: 'error' })
   const told = listenForTheEnd()
-  mkdirSync(config.dataDirectory, { recursive: true, mode: 0o700 })
+  makeDataDirectory(config.dataDirectory)
   const store = await openStore(config, join(import.meta.dirname, 'migrations'), toLines(logger))
   try {
     const parts = await assemble(config, store, logger)

@@ -1,0 +1,98 @@
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { Tokens } from '@mcpctl/access'
+import { Connections, Gateway } from '@mcpctl/gateway'
+import type { Leader } from '@mcpctl/reconcile'
+import { openDrivers, type Drivers } from '@mcpctl/runtime'
+import { NestFactory } from '@nestjs/core'
+import type { NestFastifyApplication } from '@nestjs/platform-fastify'
+import type { Logger } from 'pino'
+import { AppModule } from './app.module'
+import type { Config } from './config'
+import { Daemon } from './daemon'
+import { ApiDescription } from './http/openapi.controller'
+import { choosePort } from './http/port'
+import { httpAdapter, secure } from './http/server'
+import { stopUnits } from './leadership'
+import { openApiOf } from './openapi'
+import { ObjectRoutes } from './reconcile/routes'
+import { ensureAdmin } from './setup/admin'
+import type { Store } from './store/store'
+import { version } from './version'
+
+/** Requests and calls in flight get this long to end when the daemon is told to. */
+const GOODBYE_MS = 10_000
+
+/** Everything that one daemon is made of. */
+export interface Parts {
+  config: Config
+  logger: Logger
+  store: Store
+  drivers: Drivers
+  connections: Connections
+  daemon: Daemon
+  app: NestFastifyApplication
+}
+
+/** Puts the daemon together around an open store; nothing listens or follows yet. */
+export const assemble = async (config: Config, store: Store, logger: Logger): Promise<Parts> => {
+  const drivers = await openDrivers({
+    storeId: store.id,
+    epoch: store.epoch,
+    directory: join(config.dataDirectory, 'instances'),
+    ...(config.dockerHost !== undefined && { dockerHost: config.dockerHost }),
+    ...(config.nodeImage !== undefined && config.driver !== 'process' && { nodeImage: config.nodeImage }),
+    allowLoopback: config.allowLoopbackUrls,
+    logger,
+  })
+  const serverInfo = { name: 'mcpctl', version }
+  const connections = new Connections({ clientInfo: serverInfo })
+  const gateway = new Gateway({ routes: new ObjectRoutes(store.objects), connections, serverInfo })
+  const daemon = new Daemon(config.dataDirectory)
+  const module = AppModule.of({ store, drivers, connections, gateway, daemon })
+  const app = await NestFactory.create<NestFastifyApplication>(module, httpAdapter(), {
+    logger: false,
+    abortOnError: false,
+  })
+  secure(app, {
+    tokens: new Tokens(store.pool),
+    logger,
+    allowedHosts: config.allowedHosts,
+    leader: () => daemon.leader(),
+  })
+  return { config, logger, store, drivers, connections, daemon, app }
+}
+
+/** Starts to follow the log and to answer requests; the address is announced once a token for it is valid. Answers the file with the token, if one was written. */
+export const serve = async (parts: Parts): Promise<{ address: string; file: string | undefined }> => {
+  const { config, store, daemon, app } = parts
+  await app.init()
+  app.get(ApiDescription).document = openApiOf(app, store.resources.all())
+  await store.follower.start()
+  store.projector.start()
+  await app.listen({ host: config.host, port: await choosePort(config.host, config.port) })
+  const address = addressOf(app, config)
+  const file = await ensureAdmin(store, new Tokens(store.pool), { address, file: config.writeContext })
+  // Whoever finds the address finds a token that is valid already.
+  daemon.announce(address)
+  return { address, file }
+}
+
+/** Where clients on this machine reach us: a wildcard address is none that one can connect to. */
+const addressOf = (app: NestFastifyApplication, { host }: Config): string => {
+  const { port } = app.getHttpServer().address() as { port: number }
+  const reachable = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host
+  return `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`
+}
+
+/** Children drain and stop, containers run on unless `all` is said. Lets go of everything that `assemble` and `serve` have opened. */
+export const close = async (parts: Parts, leader: Leader | undefined, { all }: { all: boolean }): Promise<void> => {
+  const { store, drivers, connections, daemon, app } = parts
+  await Promise.race([app.close(), delay(GOODBYE_MS, undefined, { ref: false })])
+  await leader?.stop()
+  if (all) await stopUnits(drivers, () => true)
+  await connections.close()
+  await drivers.close()
+  await store.close()
+  daemon.retract()
+}
