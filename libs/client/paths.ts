@@ -1,3 +1,4 @@
+import { chmodSync, mkdirSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 
@@ -22,3 +23,14 @@ export const daemonFile = (directory: string): string => join(directory, 'mcpd.j
 
 /** Where `mcpctl up` sends the daemon's output. */
 export const daemonLog = (directory: string): string => join(directory, 'mcpd.log')
+
+/**
+ * Makes a data directory that only its owner can list. Root's lets others pass: PostgreSQL refuses to run as root, and its own user
+ * must get to the cluster inside. Throws what node throws.
+ */
+export const makeDataDirectory = (directory: string): void => {
+  const isRoot = process.getuid?.() === 0
+  mkdirSync(directory, { recursive: true, mode: isRoot ? 0o711 : 0o700 })
+  // One that an earlier attempt left closed; a directory that somebody chose stays as it is.
+  if (isRoot && directory === dataDirectory()) chmodSync(directory, 0o711)
+}

@@ -67,6 +67,7 @@ export const plannedInstance = (
     slot: spec.slot,
     templateHash: spec.templateHash,
     driver: spec.driver,
+    isolated: status.isolated,
     state: stateOf(row),
     ready: status.ready,
     phase: status.phase,

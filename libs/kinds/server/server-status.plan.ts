@@ -98,8 +98,9 @@ export const observe = (server: PlannedServer, instances: PlannedInstance[]): Se
     readyReplicas: counted.ready,
     availableReplicas: counted.ready,
     observedGeneration: server.generation,
-    driver: server.driver,
-    isolated: server.isolated,
+    // What runs counts; while nothing does, what would.
+    driver: counted.live[0]?.driver ?? server.driver,
+    isolated: counted.live.length > 0 ? counted.live.every(({ isolated }) => isolated) : server.isolated,
     ...(shown?.protocol !== undefined && { protocol: shown.protocol }),
     ...(shown?.tools !== undefined && { tools: shown.tools }),
     conditions: conditionsOf(counted),

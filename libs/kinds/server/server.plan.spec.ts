@@ -16,6 +16,7 @@ const instance = (slot: number, changes: Partial<PlannedInstance> = {}): Planned
   slot,
   templateHash: 'new',
   driver: 'process',
+  isolated: false,
   state: 'running',
   ready: true,
   phase: 'Running',

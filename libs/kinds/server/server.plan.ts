@@ -25,6 +25,7 @@ export interface PlannedInstance {
   slot: number
   templateHash: string
   driver: DriverName
+  isolated: boolean
   state: 'scheduled' | 'running' | 'waiting' | 'draining'
   ready: boolean
   phase: string

@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { mkdir, open, readFile, rm, stat } from 'node:fs/promises'
+import { open, readFile, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { daemonLog } from '@mcpctl/client/paths'
+import { daemonLog, makeDataDirectory } from '@mcpctl/client/paths'
 import { CliError, exit } from '../errors'
 import { probe } from './probe'
 import { findDaemon, isAlive } from './record'
@@ -142,9 +142,9 @@ const withLock = async <T>(directory: string, deadline: number, act: () => Promi
   }
 }
 
-const prepareDirectory = async (directory: string): Promise<void> => {
+const prepareDirectory = (directory: string): void => {
   try {
-    await mkdir(directory, { recursive: true, mode: 0o700 })
+    makeDataDirectory(directory)
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error)
     throw new CliError(exit.usage, `cannot make the data directory: ${text}`, 'choose another one with --data-dir')
@@ -154,7 +154,7 @@ const prepareDirectory = async (directory: string): Promise<void> => {
 /** Finds the daemon of the data directory or starts it, and waits until it is ready. Several callers at once start one. */
 export const ensureDaemon = async (options: StartOptions): Promise<Started> => {
   const deadline = performance.now() + options.timeoutMs
-  await prepareDirectory(options.directory)
+  prepareDirectory(options.directory)
   return withLock(options.directory, deadline, async () => {
     if (await findDaemon(options.directory)) return waitUntilReady(options, deadline)
     if (!existsSync(options.daemonFile))
