@@ -99,8 +99,9 @@ export class EmbeddedPostgres {
     this.stopping.abort()
     const { server } = this
     if (server) await shutDown(server.pid, server.exited)
-    // A restart that is under way sees the signal and puts its own server away.
-    await this.supervision
+    // A restart that is under way sees the signal and puts its own server away. Watching a server keeps no process alive, but this must.
+    const alive = setInterval(() => undefined, 1_000)
+    await this.supervision.finally(() => clearInterval(alive))
     this.server = undefined
     await this.lock?.release()
     this.lock = undefined
