@@ -68,5 +68,8 @@ export const notFound = (plural: string, name: string) =>
 export const alreadyExists = (plural: string, name: string) =>
   new DomainError('AlreadyExists', `${plural} "${name}" already exists`, { kind: plural, name })
 
+const MAX_TOLD = 100
+
+/** At most 100 wrong fields are told. */
 export const invalid = (kind: string, name: string, errors: FieldError[]) =>
-  new DomainError('Invalid', `${kind} "${name}" is invalid`, { kind, name, errors })
+  new DomainError('Invalid', `${kind} "${name}" is invalid`, { kind, name, errors: errors.slice(0, MAX_TOLD) })

@@ -20,6 +20,8 @@ export const suggest = (word: string, candidates: Iterable<string>): string | un
   const near = Math.max(1, Math.floor(word.length / 3))
   let best: { candidate: string; cost: number } | undefined
   for (const candidate of candidates) {
+    // The lengths alone tell, and whoever sends a word of a megabyte does not keep us busy.
+    if (Math.abs(word.length - candidate.length) > near) continue
     const cost = distance(word.toLowerCase(), candidate.toLowerCase())
     if (cost <= near && (!best || cost < best.cost)) best = { candidate, cost }
   }

@@ -54,6 +54,18 @@ export class Objects {
     return row?.object
   }
 
+  /** The object as a position left it; undefined when it did not exist then. */
+  async at(uid: string, position: bigint): Promise<ResourceObject | undefined> {
+    const row = await this.database
+      .selectFrom('rm.object')
+      .select('object')
+      .where('uid', '=', uid)
+      .where('from_position', '<=', String(position))
+      .where((where) => where.or([where('to_position', 'is', null), where('to_position', '>', String(position))]))
+      .executeTakeFirst()
+    return row?.object
+  }
+
   /** The last version of an object, also of one that is gone. */
   async last(uid: string): Promise<ResourceObject | undefined> {
     const row = await this.database

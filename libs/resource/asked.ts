@@ -1,5 +1,6 @@
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common'
-import type { Asked } from './request-runner'
+import type { FastifyReply } from 'fastify'
+import type { Answered, Asked } from './request-runner'
 
 /** The request as it was authenticated: who asks, under which idempotency key. Set by the guard, never by the client's body. */
 export const AskedBy = createParamDecorator((_: unknown, context: ExecutionContext): Asked => {
@@ -7,3 +8,8 @@ export const AskedBy = createParamDecorator((_: unknown, context: ExecutionConte
   if (!request.asked) throw new Error('the route was reached without authentication')
   return request.asked
 })
+
+/** Says in the answer whether it is the one of an earlier request with the same idempotency key. */
+export const markReplayed = (reply: FastifyReply, { replayed }: Pick<Answered<never>, 'replayed'>): void => {
+  if (replayed) void reply.header('idempotency-replayed', 'true')
+}

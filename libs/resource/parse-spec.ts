@@ -14,13 +14,16 @@ export const fieldNames = (schema: Type): string[] => [
 ]
 
 /** RFC 6901. */
-const escapePointer = (key: string) => key.replaceAll('~', '~0').replaceAll('/', '~1')
+export const escapePointer = (key: string) => key.replaceAll('~', '~0').replaceAll('/', '~1')
 
-const isObject = (value: unknown): value is Record<string, unknown> =>
+export const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
+/** More than anybody reads; to word each of a million would keep us busy. */
+const MAX_WORDED = 100
+
 const flatten = (errors: ValidationError[], prefix: string): FieldError[] =>
-  errors.flatMap((error) => {
+  errors.slice(0, MAX_WORDED).flatMap((error) => {
     const pointer = `${prefix}/${escapePointer(error.property)}`
     const own = Object.entries(error.constraints ?? {}).map(([code, message]) =>
       fieldError(error, pointer, code, message),
@@ -37,6 +40,22 @@ const fieldError = (error: ValidationError, pointer: string, code: string, messa
   return { pointer: code.startsWith('whole-') ? pointer.slice(0, pointer.lastIndexOf('/')) : pointer, code, message }
 }
 
+/** No honest spec comes near; the validator takes its time for each. */
+const MAX_FIELDS = 5_000
+
+const countFields = (value: unknown): number => {
+  if (Array.isArray(value)) return value.reduce<number>((sum, item) => sum + countFields(item), 0)
+  return isObject(value) ? Object.values(value).reduce<number>((sum, item) => sum + 1 + countFields(item), 0) : 0
+}
+
+/** A field that is null is one that was left empty: its default holds. */
+const withoutNulls = (value: unknown): unknown => {
+  if (Array.isArray(value)) return value.map(withoutNulls)
+  if (!isObject(value)) return value
+  const given = Object.entries(value).filter(([, member]) => member !== null)
+  return Object.fromEntries(given.map(([key, member]) => [key, withoutNulls(member)]))
+}
+
 /** Parses by a schema class: strict about unknown fields, one error per field with a pointer below `prefix`; defaults filled in. */
 export const parseSpec = <Spec extends object>(
   schema: Type<Spec>,
@@ -45,7 +64,11 @@ export const parseSpec = <Spec extends object>(
 ): { spec: Spec; errors: FieldError[] } => {
   if (!isObject(input))
     return { spec: new schema(), errors: [{ pointer: prefix, code: 'type', message: 'must be an object' }] }
-  const spec = plainToInstance(schema, input, { exposeDefaultValues: true })
+  if (countFields(input) > MAX_FIELDS) {
+    const message = `must not hold more than ${String(MAX_FIELDS)} fields in all`
+    return { spec: new schema(), errors: [{ pointer: prefix, code: 'size', message }] }
+  }
+  const spec = plainToInstance(schema, withoutNulls(input) as object, { exposeDefaultValues: true }) as Spec
   const errors = validateSync(spec, {
     whitelist: true,
     forbidNonWhitelisted: true,

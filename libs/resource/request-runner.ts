@@ -27,6 +27,8 @@ const ATTEMPTS = 5
 
 /** Runs one request: decide, append once, wait until its own view shows it. */
 export class RequestRunner {
+  private turn: Promise<unknown> = Promise.resolve()
+
   constructor(
     private readonly log: EventLog,
     private readonly visibility: Visibility,
@@ -37,9 +39,35 @@ export class RequestRunner {
    * A command that was answered before is answered again, not executed. Throws CommittedNotVisible when the view lags.
    */
   async run<R extends JsonObject>(asked: Asked, body: (context: CommandContext) => Promise<R>): Promise<Answered<R>> {
-    const replay = await this.replay<R>(asked)
-    if (replay) return replay
-    for (let attempt = 1; ; attempt++) {
+    const answered = (await this.replay<R>(asked)) ?? (await this.settle(asked, body))
+    await this.show(answered.position)
+    return answered
+  }
+
+  private async settle<R extends JsonObject>(
+    asked: Asked,
+    body: (context: CommandContext) => Promise<R>,
+  ): Promise<Answered<R>> {
+    try {
+      return await this.attempt(asked, body)
+    } catch (error) {
+      if (!(error instanceof Overtaken)) throw error
+      return await this.inTurn(() => this.again(asked, body))
+    }
+  }
+
+  /** Who was overtaken goes on alone: many writers of one object would else overtake each other until all give up. */
+  private inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const mine = this.turn.then(work)
+    this.turn = mine.catch(() => undefined)
+    return mine
+  }
+
+  private async again<R extends JsonObject>(
+    asked: Asked,
+    body: (context: CommandContext) => Promise<R>,
+  ): Promise<Answered<R>> {
+    for (let attempt = 2; ; attempt++) {
       try {
         return await this.attempt(asked, body)
       } catch (error) {
@@ -56,6 +84,20 @@ export class RequestRunner {
     asked: Asked,
     body: (context: CommandContext) => Promise<R>,
   ): Promise<Answered<R>> {
+    try {
+      return await this.decide(asked, body)
+    } catch (error) {
+      // Its twin may have been answered meanwhile; what it has done is no reason to refuse this one.
+      const replay = error instanceof DomainError ? await this.replay<R>(asked) : undefined
+      if (replay) return replay
+      throw error
+    }
+  }
+
+  private async decide<R extends JsonObject>(
+    asked: Asked,
+    body: (context: CommandContext) => Promise<R>,
+  ): Promise<Answered<R>> {
     const unit = new UnitOfWork(this.log, {
       meta: asked.command ? { ...asked.meta, commandId: asked.command.id } : asked.meta,
       ...(asked.fence && { fence: asked.fence }),
@@ -64,7 +106,6 @@ export class RequestRunner {
     if (asked.dryRun) return { result, position: undefined, replayed: false }
     const verdict = await unit.commit(asked.command && { ...asked.command, result })
     const position = verdict.last ?? undefined
-    await this.show(position)
     if (verdict.status === 'duplicate') return { result: (verdict.result ?? result) as R, position, replayed: true }
     return { result, position, replayed: false }
   }
@@ -75,7 +116,6 @@ export class RequestRunner {
     if (!stored) return undefined
     if (stored.requestHash !== command.requestHash)
       throw new DomainError('IdempotencyKeyReused', 'this idempotency key was used for another request; send a new key')
-    await this.show(stored.last ?? undefined)
     return { result: stored.result as R, position: stored.last ?? undefined, replayed: true }
   }
 

@@ -1,4 +1,5 @@
-import { registerDecorator, type ValidationArguments, type ValidationOptions } from 'class-validator'
+import { Type } from 'class-transformer'
+import { registerDecorator, ValidateNested, type ValidationArguments, type ValidationOptions } from 'class-validator'
 
 type Check = (value: unknown, object: Record<string, unknown>) => string | undefined
 
@@ -18,6 +19,12 @@ export const Rule =
           check(context?.value, (context?.object ?? {}) as Record<string, unknown>) ?? '',
       },
     })
+  }
+
+const all =
+  (...decorators: PropertyDecorator[]): PropertyDecorator =>
+  (target, property) => {
+    for (const decorate of decorators) decorate(target, property)
   }
 
 const shown = (value: unknown): string => {
@@ -48,6 +55,29 @@ export const OneOf = (...allowed: string[]): PropertyDecorator =>
     allowed.includes(value as string)
       ? undefined
       : `Unsupported value: ${shown(value)}: supported values: ${allowed.map(shown).join(', ')}`,
+  )
+
+const isPlain = (value: unknown) => typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** One object of another schema class. The class alone would take a list of them, and drop it. */
+export const Nested = (schema: () => new () => object): PropertyDecorator =>
+  all(
+    Rule('type', (value) => (isPlain(value) ? undefined : 'must be an object')),
+    ValidateNested(),
+    Type(schema),
+  )
+
+/** A list of objects of another schema class, at most `max` of them; `entry` says what one looks like. */
+export const NestedList = (schema: () => new () => object, max: number, entry: string): PropertyDecorator =>
+  all(
+    Rule('list', (value) => {
+      if (!Array.isArray(value)) return `must be a list of ${entry} entries`
+      if (value.length > max) return `must have at most ${String(max)} entries`
+      const wrong = value.findIndex((item) => !isPlain(item))
+      return wrong === -1 ? undefined : `item ${String(wrong)} must be an object`
+    }),
+    ValidateNested({ each: true }),
+    Type(schema),
   )
 
 /** A list of strings, none with a NUL, at most `max` of them. */

@@ -50,16 +50,18 @@ export const assemble = async (config: Config, store: Store, logger: Logger): Pr
   const gateway = new Gateway({ routes: new ObjectRoutes(store.objects), connections, serverInfo })
   const daemon = new Daemon(config.dataDirectory)
   const module = AppModule.of({ store, drivers, connections, gateway, daemon })
-  const app = await NestFactory.create<NestFastifyApplication>(module, httpAdapter(), {
-    logger: false,
-    abortOnError: false,
-  })
-  secure(app, {
+  const door = {
     tokens: new Tokens(store.pool),
     logger,
     allowedHosts: config.allowedHosts,
     leader: () => daemon.leader(),
+  }
+  const app = await NestFactory.create<NestFastifyApplication>(module, httpAdapter(door), {
+    logger: false,
+    abortOnError: false,
+    bodyParser: false,
   })
+  secure(app, door)
   return { config, logger, store, drivers, connections, daemon, app }
 }
 

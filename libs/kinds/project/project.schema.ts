@@ -1,11 +1,14 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger'
-import { Matching, OneOf, Rule } from '@mcpctl/resource'
+import { Matching, NestedList, OneOf, Rule } from '@mcpctl/resource'
 import { serverNamePattern } from '@mcpctl/contracts'
-import { Type } from 'class-transformer'
-import { IsOptional, ValidateNested } from 'class-validator'
+import { IsOptional } from 'class-validator'
+
+const MAX_SERVERS = 1000
+const MAX_MEMBERS = 1000
 
 const serversProblem = (value: unknown): string | undefined => {
   if (!Array.isArray(value)) return 'must be a list of server names'
+  if (value.length > MAX_SERVERS) return `must have at most ${String(MAX_SERVERS)} items`
   const wrong = value.findIndex((name) => typeof name !== 'string' || !serverNamePattern.test(name))
   if (wrong !== -1) return `item ${String(wrong)} must be the name of a server`
   const twice = value.find((name, index) => value.indexOf(name) !== index) as string | undefined
@@ -39,8 +42,6 @@ export class ProjectSpec {
   servers: string[] = []
 
   @ApiPropertyOptional({ type: [Member] })
-  @Rule('list', (value) => (Array.isArray(value) ? undefined : 'must be a list of { kind, name } entries'))
-  @ValidateNested({ each: true })
-  @Type(() => Member)
+  @NestedList(() => Member, MAX_MEMBERS, '{ kind, name }')
   members: Member[] = []
 }

@@ -4,6 +4,7 @@ import { invalid, notFound, type ResourceObject } from '@mcpctl/contracts'
 import { Objects } from '@mcpctl/read-model'
 import {
   AskedBy,
+  markReplayed,
   parseSpec,
   preconditionOf,
   RequestRunner,
@@ -49,19 +50,23 @@ export class ServerController {
     @Body() body: unknown,
     @Headers('if-match') ifMatch: string | undefined,
     @AskedBy() asked: Asked,
+    @Res({ passthrough: true }) reply: FastifyReply,
   ) {
     const { spec, errors } = parseSpec(ScaleSpec, (body as { spec?: unknown } | null)?.spec)
     if (errors.length > 0) throw invalid('Scale', name, errors)
     const after = preconditionOf(ifMatch, this.objects.epoch)
     const server = this.resources.get('servers')
-    await this.requests.run(asked, async (context) => {
+    const answered = await this.requests.run(asked, async (context) => {
       const uid = await this.writer.uidOf(server, name, context)
       if (uid === undefined) throw notFound('servers', name)
       await this.writer.refuseStale(server, { name, uid, context, after })
       await this.commands.execute(new ScaleServer(uid, spec.replicas, context))
       return { uid }
     })
-    return scaleOf(await this.get(name))
+    markReplayed(reply, answered)
+    const { result, position } = answered
+    const scaled = position === undefined ? undefined : await this.objects.at(result.uid, position)
+    return scaleOf(scaled ?? (await this.get(name)))
   }
 
   @Get('logs')

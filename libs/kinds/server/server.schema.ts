@@ -1,7 +1,16 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger'
-import { IntegerBetween, invalidValue, Matching, NotYet, OneOf, Rule, StringList } from '@mcpctl/resource'
-import { Type } from 'class-transformer'
-import { IsOptional, ValidateNested } from 'class-validator'
+import {
+  IntegerBetween,
+  invalidValue,
+  Matching,
+  Nested,
+  NestedList,
+  NotYet,
+  OneOf,
+  Rule,
+  StringList,
+} from '@mcpctl/resource'
+import { IsOptional } from 'class-validator'
 
 const IMAGE = /^[\w][\w./:@-]{0,511}$/
 const PACKAGE =
@@ -34,10 +43,8 @@ const transportProblem = (server: Record<string, unknown>): string | undefined =
 }
 
 const envProblem = (value: unknown): string | undefined => {
-  if (!Array.isArray(value)) return 'must be a list of { name, value } entries'
-  if (value.length > MAX_ENV) return `must have at most ${String(MAX_ENV)} entries`
-  const names = value.map((entry) => (entry as { name?: unknown } | null)?.name)
-  const twice = names.find((name, index) => names.indexOf(name) !== index)
+  const names = Array.isArray(value) ? value.map((entry) => (entry as { name?: unknown } | null)?.name) : []
+  const twice = names.find((name, index) => typeof name === 'string' && names.indexOf(name) !== index)
   return twice === undefined ? undefined : `names ${JSON.stringify(twice)} twice`
 }
 
@@ -136,9 +143,8 @@ export class ServerSpec {
   args: string[] = []
 
   @ApiPropertyOptional({ type: [EnvVar] })
+  @NestedList(() => EnvVar, MAX_ENV, '{ name, value }')
   @Rule('env', envProblem)
-  @ValidateNested({ each: true })
-  @Type(() => EnvVar)
   env: EnvVar[] = []
 
   @ApiPropertyOptional({ type: 'integer', minimum: 0, maximum: 100, default: 1 })
@@ -147,14 +153,12 @@ export class ServerSpec {
 
   @ApiPropertyOptional({ type: Resources })
   @IsOptional()
-  @ValidateNested()
-  @Type(() => Resources)
+  @Nested(() => Resources)
   resources?: Resources
 
   @ApiPropertyOptional({ type: Network })
   @IsOptional()
-  @ValidateNested()
-  @Type(() => Network)
+  @Nested(() => Network)
   network?: Network
 
   @IsOptional()

@@ -1,7 +1,8 @@
-import { Body, Controller, HttpCode, Post } from '@nestjs/common'
+import { Body, Controller, HttpCode, Post, Res } from '@nestjs/common'
 import { didYouMean, DomainError, invalid, type FieldError } from '@mcpctl/contracts'
 import {
   AskedBy,
+  markReplayed,
   parseDesired,
   RequestRunner,
   Resources,
@@ -10,6 +11,7 @@ import {
   type Desired,
   type Resource,
 } from '@mcpctl/resource'
+import type { FastifyReply } from 'fastify'
 
 const MAX_DOCUMENTS = 500
 
@@ -30,14 +32,15 @@ export class ApplyController {
 
   @Post()
   @HttpCode(200)
-  async apply(@Body() body: unknown, @AskedBy() asked: Asked) {
+  async apply(@Body() body: unknown, @AskedBy() asked: Asked, @Res({ passthrough: true }) reply: FastifyReply) {
     const documents = this.parse(body)
-    const { result, position } = await this.requests.run(asked, async (context) => {
+    const { result, position, replayed } = await this.requests.run(asked, async (context) => {
       const results = []
       for (const { resource, desired, pointer } of documents)
         results.push(await located(pointer, () => this.writer.apply(resource, desired, { mode: 'apply', context })))
       return { results: results.map((outcome) => ({ ...outcome })) }
     })
+    markReplayed(reply, { replayed })
     return {
       ...result,
       ...(position !== undefined && { position: String(position) }),

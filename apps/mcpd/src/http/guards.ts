@@ -51,9 +51,9 @@ export const authenticate = async (request: AuthenticatedRequest, tokens: Tokens
   request.identity = identity
 }
 
-const digest = (request: FastifyRequest): string =>
+const digest = ({ method, url, headers, body }: FastifyRequest): string =>
   createHash('sha256')
-    .update(JSON.stringify([request.method, request.url, request.headers['if-match'] ?? null, request.body ?? null]))
+    .update(JSON.stringify([method, url, headers['if-match'] ?? null, headers['if-none-match'] ?? null, body ?? null]))
     .digest('hex')
 
 const commandOf = (request: FastifyRequest, identity: Identity): Asked['command'] => {

@@ -2,6 +2,7 @@ import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '
 import { DomainError, errorCodes, type ErrorCode, type Problem } from '@mcpctl/contracts'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
+import { tooLarge } from './body'
 import { httpStatus } from './status-codes'
 
 const spaced = (code: string) => code.replace(/(?<=[a-z])(?=[A-Z])/g, ' ')
@@ -9,8 +10,8 @@ const kebab = (code: string) => spaced(code).toLowerCase().replaceAll(' ', '-')
 
 /** Codes of the web framework and of drivers that are the client's fault or pass by themselves. */
 const known: Record<string, ErrorCode> = {
-  FST_ERR_CTP_INVALID_JSON_BODY: 'BadRequest',
-  FST_ERR_CTP_EMPTY_JSON_BODY: 'BadRequest',
+  FST_ERR_BAD_URL: 'BadRequest',
+  FST_ERR_MAX_PARAM_LENGTH: 'BadRequest',
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'BadRequest',
   FST_ERR_CTP_BODY_TOO_LARGE: 'TooLarge',
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'UnsupportedMediaType',
@@ -36,7 +37,7 @@ export const asDomainError = (thrown: unknown): DomainError => {
       retryAfter: 1,
       cause: thrown,
     })
-  if (mapped) return new DomainError(mapped, bodyMessage(mapped, message), { cause: thrown })
+  if (mapped) return new DomainError(mapped, worded[code] ?? message, { cause: thrown })
   if (thrown instanceof HttpException)
     return new DomainError(codeOfStatus(thrown.getStatus()), thrown.message, { cause: thrown })
   if (statusCode !== undefined && statusCode < 500)
@@ -46,9 +47,11 @@ export const asDomainError = (thrown: unknown): DomainError => {
   })
 }
 
-const bodyMessage = (code: ErrorCode, message: string): string => {
-  if (code === 'TooLarge') return 'the body is too large; the limit is 1 MiB, 5 MiB for apply'
-  return code === 'UnsupportedMediaType' ? 'send the body as application/json' : message
+const worded: Record<string, string> = {
+  FST_ERR_BAD_URL: 'the path is not a valid URL component',
+  FST_ERR_MAX_PARAM_LENGTH: 'a name in the path is too long',
+  FST_ERR_CTP_BODY_TOO_LARGE: tooLarge().message,
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'send the body as application/json',
 }
 
 export const problemOf = (error: DomainError, requestId: string): Problem => {

@@ -14,9 +14,10 @@ import {
   Res,
 } from '@nestjs/common'
 import { DomainError, notFound, type ResourceList, type ResourceObject, type Verb } from '@mcpctl/contracts'
-import { Objects, type ListQuery } from '@mcpctl/read-model'
+import { Objects } from '@mcpctl/read-model'
 import {
   AskedBy,
+  markReplayed,
   parseDesired,
   preconditionOf,
   RequestRunner,
@@ -29,11 +30,16 @@ import {
   type WriteOutcome,
 } from '@mcpctl/resource'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { parseListQuery } from './list-query'
 
 interface Path {
   plural: string
   name: string
 }
+
+/** Whether a client that sent If-None-Match knows this version; the comparison is the weak one of RFC 9110. */
+const isSeen = (ifNoneMatch: string | undefined, tag: string): boolean =>
+  ifNoneMatch?.trim() === '*' || (ifNoneMatch ?? '').split(',').some((seen) => seen.trim().replace(/^W\//, '') === tag)
 
 const etag = ({ metadata }: ResourceObject) => `"${metadata.resourceVersion}"`
 
@@ -48,9 +54,9 @@ export class ResourcesController {
   ) {}
 
   @Get()
-  list(@Param('plural') plural: string, @Query() query: Record<string, string>): Promise<ResourceList> {
+  list(@Param('plural') plural: string, @Query() query: Record<string, unknown>): Promise<ResourceList> {
     const { kind } = this.offered(plural, 'list')
-    return this.objects.list(kind, parseList(query))
+    return this.objects.list(kind, parseListQuery(query))
   }
 
   @Get(':name')
@@ -64,7 +70,7 @@ export class ResourcesController {
     const object = await this.objects.find(kind.name, name)
     if (!object) throw notFound(plural, name)
     reply.header('etag', etag(object))
-    if (seen === etag(object)) return void reply.status(304)
+    if (isSeen(seen, etag(object))) return void reply.status(304)
     return object
   }
 
@@ -116,12 +122,11 @@ export class ResourcesController {
   ): Promise<ResourceObject> {
     const resource = this.offered(plural, 'delete')
     const after = preconditionOf(ifMatch, this.objects.epoch)
-    const { result } = await this.requests.run(asked, (context) =>
-      this.writer.delete(resource, name, { context, after }),
-    )
-    const current = await this.objects.findByUid(result.uid)
-    const object = current ?? (await this.objects.last(result.uid))
+    const answered = await this.requests.run(asked, (context) => this.writer.delete(resource, name, { context, after }))
+    const current = await this.made(answered)
+    const object = current ?? (await this.objects.last(answered.result.uid))
     if (!object) throw notFound(plural, name)
+    markReplayed(reply, answered)
     reply.status(current && !asked.dryRun ? 202 : 200)
     return object
   }
@@ -136,11 +141,15 @@ export class ResourcesController {
     const answered = await this.requests.run<WriteOutcome>(asked, (context) =>
       this.writer.apply(resource, desired, { mode, context, after }),
     )
-    const { kind } = resource
-    const object = (await this.objects.findByUid(answered.result.uid)) ?? preview(kind.name, answered, desired)
-    if (answered.replayed) reply.header('idempotency-replayed', 'true')
+    const object = (await this.made(answered)) ?? preview(resource.kind.name, answered, desired)
+    markReplayed(reply, answered)
     reply.header('etag', etag(object))
     return { object, outcome: answered.result.outcome }
+  }
+
+  /** The object as the request left it, also when it is answered again later; undefined when it is gone with it, or only previewed. */
+  private made({ position, result }: Answered<{ uid: string }>): Promise<ResourceObject | undefined> {
+    return position === undefined ? this.objects.findByUid(result.uid) : this.objects.at(result.uid, position)
   }
 
   @Patch(':name')
@@ -198,14 +207,3 @@ const preview = (
   spec: desired.spec as Record<string, unknown>,
   status: {},
 })
-
-const parseList = ({ labelSelector, fieldSelector, limit, continue: token }: Record<string, string>): ListQuery => {
-  if (limit !== undefined && !/^[1-9]\d{0,3}$/.test(limit))
-    throw new DomainError('BadRequest', 'limit must be a number from 1 to 1000')
-  return {
-    ...(labelSelector !== undefined && { labelSelector }),
-    ...(fieldSelector !== undefined && { fieldSelector }),
-    ...(limit !== undefined && { limit: Number(limit) }),
-    ...(token !== undefined && { continue: token }),
-  }
-}

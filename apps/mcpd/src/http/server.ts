@@ -5,12 +5,10 @@ import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fa
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
 import { forwardToLeader, needsLeader } from './forward'
+import { isTooLarge, MAX_BODY, parseBody, tooLarge } from './body'
 import { ask, authenticate, checkOrigin, isOpen } from './guards'
 import { ProblemFilter, sendProblem } from './problem.filter'
 
-const MAX_BODY = 5 * 1024 * 1024
-const MAX_OBJECT = 1024 * 1024
-const LARGE = /^\/(mcp\/|api\/v1\/apply(\?|$))/
 const REQUEST_ID = /^[A-Za-z0-9._-]{1,64}$/
 /** Milliseconds. */
 const HEADERS_WITHIN = 10_000
@@ -25,20 +23,38 @@ export interface HttpDependencies {
 }
 
 /** The web framework under Nest, with the limits of a public door. */
-export const httpAdapter = (): FastifyAdapter => {
+export const httpAdapter = (dependencies: HttpDependencies): FastifyAdapter => {
   const adapter = new FastifyAdapter({
     bodyLimit: MAX_BODY,
     requestTimeout: BODY_WITHIN,
     connectionTimeout: 0,
     forceCloseConnections: 'idle',
     routerOptions: { maxParamLength: 300 },
+    // A path that cannot be read reaches no hook.
+    frameworkErrors: (error: Error, request: FastifyRequest, reply: FastifyReply) =>
+      void enter(request, reply, dependencies).then(
+        () => {
+          sendProblem(error, request, { reply, logger: dependencies.logger })
+        },
+        (refusal: unknown) => {
+          sendProblem(refusal, request, { reply, logger: dependencies.logger })
+        },
+      ),
     genReqId: (request: { headers: Record<string, unknown> }) => {
       const given = request.headers['x-request-id']
       return typeof given === 'string' && REQUEST_ID.test(given) ? given : randomUUID()
     },
   })
-  const { server } = adapter.getInstance<FastifyInstance>()
-  server.headersTimeout = HEADERS_WITHIN
+  const instance = adapter.getInstance<FastifyInstance>()
+  instance.server.headersTimeout = HEADERS_WITHIN
+  instance.removeAllContentTypeParsers()
+  adapter.useBodyParser('application/json', false, { bodyLimit: MAX_BODY }, (request, body, done) => {
+    try {
+      done(null, parseBody(request as FastifyRequest, body as Buffer))
+    } catch (error) {
+      done(error as Error)
+    }
+  })
   return adapter
 }
 
@@ -70,8 +86,9 @@ const enter = async (request: FastifyRequest, reply: FastifyReply, dependencies:
   checkOrigin(request, dependencies.allowedHosts)
   if (isOpen(request)) return
   await authenticate(request, dependencies.tokens)
-  if (Number(request.headers['content-length'] ?? 0) > MAX_OBJECT && !LARGE.test(request.url))
-    throw new DomainError('TooLarge', 'the body is too large; the limit is 1 MiB, 5 MiB for apply')
+  // No name and no query holds one, and the database could not even look for it.
+  if (/%00/.test(request.url)) throw new DomainError('BadRequest', 'the URL must not hold %00')
+  if (isTooLarge(request, Number(request.headers['content-length'] ?? 0))) throw tooLarge()
   if (!needsLeader(request)) return
   const leader = await dependencies.leader()
   if (!leader.self) await forwardToLeader(request, reply, leader.address)
