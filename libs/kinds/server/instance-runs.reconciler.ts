@@ -1,8 +1,10 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Fence } from '@mcpctl/event-store'
 import type { Connections } from '@mcpctl/gateway'
 import { StartError, type Driver, type Drivers, type InstanceOrder } from '@mcpctl/runtime'
 import pLimit from 'p-limit'
 import type { InstanceObservation } from '../instance/instance.kind'
+import { exitReason } from './server.plan'
 import type { ServerSaga } from './server.saga'
 
 const STARTS_AT_ONCE = 8
@@ -10,6 +12,8 @@ const STARTS_AT_ONCE = 8
 const DRAIN_MS = 30_000
 const STOP_GRACE_SECONDS = 10
 const KILL_GRACE_SECONDS = 2
+const EXIT_LOOKS = 10
+const EXIT_LOOK_MS = 100
 
 export interface RunDependencies {
   drivers: Drivers
@@ -59,8 +63,9 @@ export class InstanceRuns {
   ): void {
     this.once(instance, async () => {
       this.dependencies.connections.drop(instance.uid)
+      const exit = await exitByItself(driver, instance.uid)
       await driver.stop(instance.uid, KILL_GRACE_SECONDS)
-      await this.report(fence, instance.uid, instance.exit)
+      await this.report(fence, instance.uid, exit ?? instance.exit)
     })
   }
 
@@ -94,6 +99,19 @@ export class InstanceRuns {
     this.running.delete(uid)
     this.dependencies.done(serverUid, error)
   }
+}
+
+/** A server that ends closes its connection first, and is seen to be gone a moment later; how it ended says more than that it did not answer. */
+const exitByItself = async (driver: Driver, uid: string): Promise<InstanceObservation | undefined> => {
+  for (let look = 0; look < EXIT_LOOKS; look++) {
+    const unit = (await driver.list()).find(({ instanceUid }) => instanceUid === uid)
+    if (unit?.exit) {
+      const { code, signal, oom, at } = unit.exit
+      return { type: 'ReportExit', exit: { code, signal, oom, ...exitReason(unit.exit) }, at }
+    }
+    await delay(EXIT_LOOK_MS)
+  }
+  return undefined
 }
 
 const now = () => new Date().toISOString()

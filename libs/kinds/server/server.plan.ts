@@ -124,7 +124,8 @@ const careForRunning = (instance: PlannedInstance, unit: Exclude<PlannedInstance
   return careForConnection(instance)
 }
 
-const exitReason = (exit: UnitExit | undefined): { reason: ConditionReason; message: string } => {
+/** What an exit is called. */
+export const exitReason = (exit: UnitExit | undefined): { reason: ConditionReason; message: string } => {
   if (exit?.oom) return { reason: 'OOMKilled', message: 'ran out of memory' }
   if (exit?.signal != null) return { reason: 'Error', message: `ended by ${exit.signal}` }
   if (exit?.code === 0)
