@@ -26,8 +26,14 @@ export const memory = (name: string, replicas: number, more: Record<string, unkn
 const counted = ({ spec, status }: ResourceObject): boolean =>
   ['replicas', 'updatedReplicas', 'availableReplicas'].every((field) => status[field] === spec['replicas'])
 
-/** Why the world is not as wanted; undefined when it is: each server has its copies, each copy one process, and nothing else is there. */
-export const difference = async (sandbox: Sandbox): Promise<string | undefined> => {
+/** Finds what runs for a store: handles (process ids, container ids) by instance uid. */
+export type Running = (storeId: string) => Promise<Map<string, (number | string)[]>>
+
+/** Why the world is not as wanted; undefined when it is: each server has its copies, each copy one process or container, and nothing else is there. */
+export const difference = async (
+  sandbox: Sandbox,
+  running: Running = Sandbox.processes.bind(Sandbox),
+): Promise<string | undefined> => {
   const api = sandbox.api()
   try {
     const [servers, instances, { store }] = await Promise.all([
@@ -35,7 +41,7 @@ export const difference = async (sandbox: Sandbox): Promise<string | undefined> 
       api.list('instances'),
       api.status(),
     ])
-    const processes = await Sandbox.processes(store.id)
+    const processes = await running(store.id)
     const behind = servers.items.filter((server) => !counted(server) || server.metadata.deletionTimestamp !== undefined)
     if (behind.length > 0)
       return behind.map(({ metadata, status }) => `${metadata.name} is ${JSON.stringify(status)}`).join('; ')
@@ -44,21 +50,21 @@ export const difference = async (sandbox: Sandbox): Promise<string | undefined> 
     if (uids.length !== wanted) return `${uids.length} instances instead of ${wanted}`
     const sorted = (list: Iterable<string>) => [...list].toSorted().join(' ')
     if (sorted(uids) !== sorted(processes.keys()))
-      return `processes of ${sorted(processes.keys())} instead of ${sorted(uids)}`
+      return `there runs ${sorted(processes.keys())} instead of ${sorted(uids)}`
     const doubled = [...processes].filter(([, pids]) => pids.length !== 1)
-    return doubled.length > 0 ? `several processes: ${JSON.stringify(doubled)}` : undefined
+    return doubled.length > 0 ? `several of: ${JSON.stringify(doubled)}` : undefined
   } finally {
     api.close()
   }
 }
 
 /** Waits until the world is as wanted. Throws with the difference that stayed. */
-export const converged = async (sandbox: Sandbox, within = 60_000): Promise<void> => {
+export const converged = async (sandbox: Sandbox, within = 60_000, running?: Running): Promise<void> => {
   let last: string | undefined
   await until(
     'desired equals actual',
     async () => {
-      last = await difference(sandbox)
+      last = await difference(sandbox, running)
       return last === undefined
     },
     within,
