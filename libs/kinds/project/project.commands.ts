@@ -18,7 +18,7 @@ export class ApplyProjectHandler implements ICommandHandler<ApplyProject> {
       mode,
       identity: { name, labels, annotations },
       desired: {
-        ...(spec.description !== undefined && { description: spec.description }),
+        ...(spec.description !== undefined && spec.description !== '' && { description: spec.description }),
         servers: spec.servers,
         members: spec.members.map((member) => ({ kind: member.kind, name: member.name })),
       },

@@ -30,7 +30,7 @@ export type ProjectCommand =
   | { type: 'Delete' }
 
 export type ProjectEvent =
-  | { type: 'ProjectCreated'; data: ProjectIdentity; claims: ClaimChange[] }
+  | { type: 'ProjectCreated'; data: ProjectIdentity & ProjectState; claims: ClaimChange[] }
   | { type: 'ProjectDescribed'; data: { description: string } }
   | { type: 'ProjectLabelled'; data: { labels: Record<string, string>; annotations: Record<string, string> } }
   | { type: 'ServerAttached'; data: { server: string } }
@@ -42,8 +42,6 @@ export type ProjectEvent =
 type Project = { status: 'absent' } | ({ status: 'present' } & ProjectIdentity & ProjectState)
 
 const nameClaim = (op: ClaimChange['op'], name: string): ClaimChange => ({ op, scope: 'name', key: `project/${name}` })
-
-const nothing: ProjectState = { servers: [], members: [] }
 
 const isMember = (members: ProjectMember[], { kind, name }: ProjectMember) =>
   members.some((member) => member.kind === kind && member.name === name)
@@ -84,8 +82,7 @@ const apply = (command: Extract<ProjectCommand, { type: 'Apply' }>, project: Pro
   if (project.status === 'absent') {
     if (mode === 'replace') throw notFound('projects', identity.name)
     refuseUnknown(command, [])
-    const created = { type: 'ProjectCreated', data: identity, claims: [nameClaim('take', identity.name)] } as const
-    return [{ ...created, claims: [...created.claims] }, ...changes(nothing, desired)]
+    return [{ type: 'ProjectCreated', data: { ...identity, ...desired }, claims: [nameClaim('take', identity.name)] }]
   }
   if (mode === 'create') throw alreadyExists('projects', identity.name)
   refuseUnknown(command, project.servers)
@@ -104,7 +101,7 @@ const decide = (command: ProjectCommand, project: Project): ProjectEvent[] => {
 }
 
 const evolve = (project: Project, event: ProjectEvent): Project => {
-  if (event.type === 'ProjectCreated') return { ...event.data, ...nothing, status: 'present' }
+  if (event.type === 'ProjectCreated') return { ...event.data, status: 'present' }
   if (project.status === 'absent') return project
   switch (event.type) {
     case 'ProjectDescribed':
@@ -123,7 +120,7 @@ const evolve = (project: Project, event: ProjectEvent): Project => {
   }
 }
 
-/** A project lists servers and members, each change an event of its own. */
+/** A project is created with what it holds; afterwards each change of it is an event of its own. */
 export const projectDecider: Decider<Project, ProjectCommand, ProjectEvent> = {
   category: 'project',
   initial: { status: 'absent' },

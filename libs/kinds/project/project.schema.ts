@@ -15,6 +15,13 @@ const serversProblem = (value: unknown): string | undefined => {
   return twice === undefined ? undefined : `names "${twice}" twice`
 }
 
+const membersProblem = (value: unknown): string | undefined => {
+  if (!Array.isArray(value)) return undefined
+  const ids = (value as (Partial<Member> | null)[]).map((member) => JSON.stringify([member?.kind, member?.name]))
+  const twice = ids.findIndex((id, index) => ids.indexOf(id) !== index)
+  return twice === -1 ? undefined : `item ${String(twice)} is there twice`
+}
+
 /** Somebody who is told about a project. Carries no permission. */
 export class Member {
   @ApiProperty({ enum: ['User', 'Group'] })
@@ -43,5 +50,6 @@ export class ProjectSpec {
 
   @ApiPropertyOptional({ type: [Member] })
   @NestedList(() => Member, MAX_MEMBERS, '{ kind, name }')
+  @Rule('members', membersProblem)
   members: Member[] = []
 }

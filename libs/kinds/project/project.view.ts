@@ -9,8 +9,8 @@ export type ProjectObject = ViewObject<
 /** What `get` and `describe` show of a project. */
 export const projectView: View<ProjectObject, ProjectEvent> = (project, event) => {
   if (event.type === 'ProjectCreated') {
-    const status = { endpoint: `/mcp/projects/${event.data.name}` }
-    return { ...event.data, spec: { servers: [], members: [] }, status }
+    const { name, labels, annotations, ...spec } = event.data
+    return { name, labels, annotations, spec, status: { endpoint: `/mcp/projects/${name}` } }
   }
   if (!project || event.type === 'ProjectDeleted') return undefined
   if (event.type === 'ProjectLabelled') return { ...project, ...event.data }
