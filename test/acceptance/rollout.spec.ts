@@ -10,17 +10,17 @@ const replicas = 3
 /** Repeats `act` until told to end; answers what failed. */
 const meanwhile = (act: () => Promise<void>) => {
   const failures: string[] = []
-  let ending = false
+  const state = { ending: false }
   let rounds = 0
   const running = (async () => {
-    while (!ending) {
+    while (!state.ending) {
       await act().catch((error: unknown) => failures.push(String(error)))
       rounds += 1
       await pause(5)
     }
   })()
   return async () => {
-    ending = true
+    state.ending = true
     await running
     return { failures, rounds }
   }

@@ -3,7 +3,7 @@ import { EmbeddedPostgres } from '@mcpctl/postgres'
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { until } from '../support/binaries'
+import { undo, until } from '../support/binaries'
 import { instanceOf, overHttp, throughMcplocal } from '../support/mcp-clients'
 import { Sandbox } from '../support/mcpd-process'
 import { converged, copies, everything, intact } from './world'
@@ -13,26 +13,26 @@ describe('two daemons on one database', () => {
   let postgres: EmbeddedPostgres
   let first: Sandbox
   let second: Sandbox
+  const cleanUps: (() => Promise<unknown>)[] = []
 
   beforeAll(async () => {
     directory = await mkdtemp(join(tmpdir(), 'mcpctl-acceptance-postgres-'))
     await chmod(directory, 0o711)
     postgres = new EmbeddedPostgres({ dataDirectory: directory })
+    cleanUps.push(() => rm(directory, { recursive: true, force: true }))
     const { url } = await postgres.start()
+    cleanUps.push(() => postgres.stop())
     first = await Sandbox.create({ databaseUrl: url })
+    cleanUps.push(() => first.remove())
     second = await Sandbox.create({ databaseUrl: url })
+    cleanUps.push(() => second.remove())
     await first.start()
     await until('the first leads', async () => (await first.api().status()).leader.self)
     await second.start()
     await first.api().apply({ servers: [everything('app', 2)], projects: [{ name: 'team', servers: ['app'] }] })
     await converged(first)
   }, 120_000)
-  afterAll(async () => {
-    const removed = await Promise.allSettled([second?.remove(), first?.remove()])
-    await postgres.stop()
-    await rm(directory, { recursive: true, force: true })
-    for (const one of removed) if (one.status === 'rejected') throw one.reason
-  }, 90_000)
+  afterAll(() => undo(cleanUps), 90_000)
 
   const leads = (sandbox: Sandbox) =>
     until('it leads', async () => {

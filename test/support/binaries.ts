@@ -54,5 +54,12 @@ export const until = async <T>(
   }
 }
 
+/** Runs every step, the last first; throws what the first that failed said. */
+export const undo = async (steps: (() => Promise<unknown>)[]): Promise<void> => {
+  const errors: unknown[] = []
+  for (const step of steps.toReversed()) await step().catch((error: unknown) => errors.push(error))
+  if (errors.length > 0) throw errors[0]
+}
+
 /** Between two looks at something that changes by itself. */
 export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))

@@ -36,10 +36,7 @@ const connected = async (sandbox: Sandbox, transport: Transport): Promise<ToolCl
 export const overHttp = (sandbox: Sandbox, at: string): Promise<ToolClient> => {
   const { server, token } = sandbox.context()
   const requestInit = { headers: { authorization: `Bearer ${token}` } }
-  return connected(
-    sandbox,
-    new StreamableHTTPClientTransport(new URL(`/mcp/${at}`, server), { requestInit }) as Transport,
-  )
+  return connected(sandbox, new StreamableHTTPClientTransport(new URL(`/mcp/${at}`, server), { requestInit }))
 }
 
 /** The SDK's client with mcplocal as its stdio server. */

@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdirSync, openSync, closeSync, readFileSync, symlinkSync } from 'node:fs'
-import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Client, findConfig } from '@mcpctl/client'
@@ -58,8 +58,8 @@ export class Sandbox {
     const directory = await mkdtemp(join(tmpdir(), 'mcpctl-acceptance-'))
     const sandbox = new Sandbox(directory, options)
     // A user without rights, as which PostgreSQL runs under root, must be able to pass.
-    for (const each of [directory, sandbox.data]) await execute('/bin/mkdir', ['-p', '-m', '711', each], { env: {} })
-    await execute('/bin/chmod', ['711', directory], { env: {} })
+    await mkdir(sandbox.data)
+    for (const each of [directory, sandbox.data]) await chmod(each, 0o711)
     if (options.sharedPackages !== false) sandbox.sharePackages()
     return sandbox
   }

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { until } from '../../support/binaries'
+import { undo, until } from '../../support/binaries'
 import { throughMcplocal } from '../../support/mcp-clients'
 import { Sandbox } from '../../support/mcpd-process'
 import { copies } from '../world'
@@ -9,20 +9,20 @@ describe('an engine that dies', () => {
   let engine: Engine
   let sandbox: Sandbox
   let storeId: string
+  const cleanUps: (() => Promise<unknown>)[] = []
   beforeAll(async () => {
     engine = await Engine.ofItsOwn()
+    cleanUps.push(() => engine.remove())
     sandbox = await Sandbox.create({ driver: 'auto', env: { DOCKER_HOST: engine.host ?? '' } })
+    cleanUps.push(() => sandbox.remove())
     await sandbox.start()
     storeId = (await sandbox.api().status()).store.id
+    cleanUps.push(() => engine.clear(storeId))
+    cleanUps.push(() => sandbox.mcpctl('down', '--all'))
     await apply(2)
     await engine.converged(sandbox)
   }, 240_000)
-  afterAll(async () => {
-    await sandbox?.mcpctl('down', '--all')
-    await engine?.clear(storeId)
-    await sandbox?.remove()
-    await engine?.remove()
-  }, 120_000)
+  afterAll(() => undo(cleanUps), 120_000)
 
   const apply = (replicas: number) =>
     sandbox.api().apply({

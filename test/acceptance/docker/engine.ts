@@ -4,7 +4,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { until } from '../../support/binaries'
-import { Sandbox } from '../../support/mcpd-process'
+import { type Sandbox } from '../../support/mcpd-process'
 import { converged, type Running } from '../world'
 
 export const everythingImage = 'localhost/mcpctl-test/everything:1'
@@ -75,7 +75,7 @@ export class Engine {
     await until('its state is free', async () => {
       const mounts = (await readFile('/proc/mounts', 'utf8')).split('\n').flatMap((line) => line.split(' ')[1] ?? [])
       for (const each of mounts.filter((one) => one.startsWith(`${ownDirectory}/`)).reverse())
-        execFileSync('umount', [each])
+        execFileSync('/bin/umount', [each])
       return true
     })
     await rm(ownDirectory, { recursive: true, force: true, maxRetries: 5 })
