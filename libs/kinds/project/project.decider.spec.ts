@@ -27,7 +27,7 @@ const apply = (
     mode: 'apply',
     identity,
     desired: { ...desired, ...changes },
-    unknownServers: [],
+    unknownServers: [] as string[],
     ...more,
   }) as const
 

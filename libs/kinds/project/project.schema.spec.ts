@@ -17,7 +17,7 @@ const pointers = (entry: object): string[] => {
 const alice = { kind: 'User', name: 'alice' }
 
 describe('a project', () => {
-  it.each([
+  it.each<object>([
     {},
     { name: 'web.tools' },
     { description: '' },

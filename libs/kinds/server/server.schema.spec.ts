@@ -54,7 +54,7 @@ describe('the name of a server', () => {
 })
 
 describe('labels and annotations', () => {
-  it.each([
+  it.each<Record<string, string>>([
     { team: 'core' },
     { 'example.com/team': 'core' },
     { team: '' },
@@ -101,7 +101,7 @@ describe('what a server runs', () => {
   ])('cannot be %j', (entry, expected) => {
     expect(wrong(entry)).toEqual([expected])
   })
-  it.each([
+  it.each<object>([
     { image: 'ghcr.io/github/github-mcp-server:v0.9' },
     { image: `a@sha256:${'0'.repeat(64)}` },
     { image: 'a', transport: 'http', port: 8080, path: '/mcp' },
