@@ -45,6 +45,8 @@ export class ReconcileLoop {
     this.unsubscribe = dependencies.follower.onAdvance(() => void this.follow())
     this.every(RESYNC_MS, () => this.resync())
     this.every(SWEEP_MS, () => this.sweep())
+    // Should a notification be lost, or the views have been too far behind for one.
+    this.every(SWEEP_MS, () => this.follow())
     // The place in the log is taken before everything is looked at, so that no event falls between the two.
     void this.follow().then(() => this.resync())
   }
@@ -73,7 +75,10 @@ export class ReconcileLoop {
   }
 
   private async resync(): Promise<void> {
+    const { log, projector } = this.dependencies
     await this.quietly('list the servers', async () => {
+      // What happened before our place in the log is seen here or nowhere, so the views must have come that far.
+      await projector.waitFor(await log.head(), VISIBLE_WITHIN_MS)
       for (const key of await this.reconciler.keys()) this.queue.add(key)
     })
   }
