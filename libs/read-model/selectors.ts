@@ -1,15 +1,17 @@
 import { DomainError } from '@mcpctl/contracts'
 import { sql, type RawBuilder } from 'kysely'
 
-const fields: Record<string, string[]> = {
-  'metadata.name': ['metadata', 'name'],
-  'metadata.uid': ['metadata', 'uid'],
-  'status.phase': ['status', 'phase'],
-  'spec.transport': ['spec', 'transport'],
-  'spec.image': ['spec', 'image'],
-  'spec.package': ['spec', 'package'],
-  'spec.server': ['spec', 'server'],
-}
+const fields = new Map(
+  Object.entries({
+    'metadata.name': ['metadata', 'name'],
+    'metadata.uid': ['metadata', 'uid'],
+    'status.phase': ['status', 'phase'],
+    'spec.transport': ['spec', 'transport'],
+    'spec.image': ['spec', 'image'],
+    'spec.package': ['spec', 'package'],
+    'spec.server': ['spec', 'server'],
+  }),
+)
 
 const term = /^(!?)([\w./-]+)(?:(==|=|!=)(.*))?$/
 
@@ -40,11 +42,11 @@ export const labelConditions = (selector: string): RawBuilder<boolean>[] =>
 /** `spec.server=github,status.phase!=Running` as SQL conditions on the object. Throws BadRequest naming the supported fields. */
 export const fieldConditions = (selector: string): RawBuilder<boolean>[] =>
   terms(selector).map(({ negated, key, value }) => {
-    const path = fields[key]
+    const path = fields.get(key)
     if (!path || value === undefined)
       throw new DomainError(
         'BadRequest',
-        `field selector "${key}" is not supported; use one of ${Object.keys(fields).join(', ')}`,
+        `field selector "${key}" is not supported; use one of ${[...fields.keys()].join(', ')}`,
       )
     const holds = sql<boolean>`coalesce(object #>> ${path}::text[] = ${value}, false)`
     return negated ? sql<boolean>`not (${holds})` : holds

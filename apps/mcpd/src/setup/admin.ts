@@ -32,11 +32,16 @@ export const ensureAdmin = async (
   const token = mintToken('pat')
   // Written before it is valid: a crash in between costs a token that nothing knows, never a lost one.
   writeContext(CONTEXT, { server: address, token, user: ADMIN }, target)
-  await issue(store, { owner, token })
-  return target
+  if (await issue(store, { owner, token })) return target
+  // Another daemon has set up the store in between, and perhaps written to the same file.
+  return ensureAdmin(store, tokens, { address, file: target })
 }
 
-const issue = async (store: Store, { owner, token }: { owner: string | undefined; token: string }): Promise<void> => {
+/** Whether the token is valid now; false when somebody else took the name first. */
+const issue = async (
+  store: Store,
+  { owner, token }: { owner: string | undefined; token: string },
+): Promise<boolean> => {
   const uid = owner?.slice('user-'.length) ?? uuidv7()
   const identity: Identity = { uid, name: ADMIN, tokenId: uuidv7() }
   const created = { ...event('UserCreated', { name: ADMIN, type: 'human' }), claims: [nameClaim] }
@@ -49,9 +54,10 @@ const issue = async (store: Store, { owner, token }: { owner: string | undefined
     const expected = owner === undefined ? 'none' : 'exists'
     const streams = [{ streamId: `user-${uid}`, category: 'user', expected, events } as const]
     const verdict = await store.log.appendWithin(client, { streams: streams.map((stream) => ({ ...stream })) })
-    if (verdict.status !== 'ok')
-      throw new Error(`another daemon is setting up this store (${verdict.status}); start again`)
-    await client.query('commit')
+    const isTaken = verdict.status === 'claim-taken'
+    if (verdict.status !== 'ok' && !isTaken) throw new Error(`the token could not be issued (${verdict.status})`)
+    await client.query(isTaken ? 'rollback' : 'commit')
+    return !isTaken
   } catch (error) {
     await client.query('rollback').catch(() => undefined)
     throw error
