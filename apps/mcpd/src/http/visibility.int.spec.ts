@@ -12,7 +12,9 @@ afterAll(() => daemon.close())
 
 describe('a write whose view lags', () => {
   it('is told to be committed, where, and not to be sent again; then it shows', async () => {
-    await daemon.parts.store.projector.stop()
+    const { projector } = daemon.parts.store
+    expect(await projector.waitFor(await position(daemon), 5_000)).toBe(true)
+    await projector.stop()
     const key = randomUUID()
     const create = { body: { name: 'late' }, headers: { 'idempotency-key': key } }
     const lagging = await daemon.send('/api/v1/projects', create)
@@ -30,8 +32,8 @@ describe('a write whose view lags', () => {
     const status = JSON.parse((await daemon.send('/api/v1/status')).text) as { projectors: object[] }
     expect(status.projectors).toMatchObject([{ status: 'stopped', lag: 1 }])
 
-    daemon.parts.store.projector.start()
-    expect(await daemon.parts.store.projector.waitFor(BigInt(at), 5_000)).toBe(true)
+    projector.start()
+    expect(await projector.waitFor(BigInt(at), 5_000)).toBe(true)
     expect(objectOf(await daemon.send('/api/v1/projects/late')).metadata.resourceVersion).toBe(`1.${at}`)
     expectStatus(200, await daemon.send('/readyz'))
     const again = expectStatus(201, await daemon.send('/api/v1/projects', create))
