@@ -5,7 +5,8 @@ import { eventsAfter } from './rows'
 import type { RecordedEvent } from './types'
 
 const firstRetryMs = 50
-const slowestRetryMs = 5_000
+// Well below what a write waits for its view.
+const slowestRetryMs = 1_000
 
 export interface ProjectorOptions {
   /** Its connections act as `mcpd_app`. */

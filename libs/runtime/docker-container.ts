@@ -156,3 +156,7 @@ export const unitOf = ({ Id, State, Config }: Docker.ContainerInspectInfo): Unit
   if (State.Running) return { ...unit, state: 'running', startedAt }
   return { ...unit, state: 'exited', startedAt, exit: exitOf(State) }
 }
+
+/** Whether the container's standard streams are its MCP channel. */
+export const isMcpOnStdio = ({ Config }: Docker.ContainerInspectInfo): boolean =>
+  Config.Labels[labels.transport] === 'stdio'

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import pLimit from 'p-limit'
 import { DockerAttachment } from './docker-attachment'
 import type { ContainerPlan } from './docker-container'
-import { containerName, labels, unitOf } from './docker-container'
+import { containerName, isMcpOnStdio, labels, unitOf } from './docker-container'
 import { DockerEngine, reasonOf, statusOf } from './docker-engine'
 import { DockerEvents } from './docker-events'
 import { DockerImages, packageRoot } from './docker-images'
@@ -102,6 +102,10 @@ export class DockerDriver implements Driver {
     await this.#engine.ping()
   }
 
+  async prepare(template: InstanceTemplate): Promise<void> {
+    await this.#imageFor(template)
+  }
+
   async start(order: InstanceOrder): Promise<Unit> {
     this.#assertOpen()
     this.#events.open()
@@ -169,6 +173,7 @@ export class DockerDriver implements Driver {
   close(): Promise<void> {
     this.#isClosed = true
     this.#events.close()
+    this.#packages.close()
     for (const uid of [...this.#attachments.keys()]) this.#detach(uid)
     this.#logs.close()
     return Promise.resolve()
@@ -292,5 +297,3 @@ export class DockerDriver implements Driver {
 
 const isOurs = ({ Config }: Container, storeId: string, uid: string) =>
   Config.Labels[labels.store] === storeId && Config.Labels[labels.instance] === uid
-
-const isMcpOnStdio = ({ Config }: Container) => Config.Labels[labels.transport] === 'stdio'

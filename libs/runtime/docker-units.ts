@@ -8,6 +8,8 @@ import type { Unit } from './driver'
 import { RuntimeUnavailable, StartError } from './driver'
 
 const engineMs = 30_000
+/** A list is asked for all the time; an engine that takes longer counts as away. */
+const listMs = 5_000
 const removalMs = 30_000
 
 /** The containers of a store. */
@@ -22,7 +24,7 @@ export class DockerUnits {
 
   async list(): Promise<Unit[]> {
     const filters = { label: [`${labels.store}=${this.storeId}`] }
-    const found = await this.engine.call((docker) => docker.listContainers({ all: true, filters }), engineMs)
+    const found = await this.engine.call((docker) => docker.listContainers({ all: true, filters }), listMs)
     for (const id of this.#seen.keys()) if (!found.some(({ Id }) => Id === id)) this.#seen.delete(id)
     const units = await Promise.all(found.filter(({ State }) => State !== 'removing').map((each) => this.#look(each)))
     return units.filter((unit) => unit !== undefined)

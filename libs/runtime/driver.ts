@@ -121,6 +121,11 @@ export interface Driver {
   /** Resolves when the engine answers. Throws RuntimeUnavailable. */
   ping(): Promise<void>
   /**
+   * Fetches what the template needs, package or image, so that a start is quick. Shared by all who ask; there already, it does nothing.
+   * Throws StartError when it cannot be had, RuntimeUnavailable when the engine is away.
+   */
+  prepare(template: InstanceTemplate): Promise<void>
+  /**
    * Makes sure that the unit runs: creates it, or finds it; one that has exited is replaced.
    * Throws StartError when the template cannot run, RuntimeUnavailable when the engine is away.
    */

@@ -94,11 +94,12 @@ export class Drivers {
     )
   }
 
-  /** All units of this store on all drivers; never throws RuntimeUnavailable. */
-  async list(): Promise<UnitList> {
+  /** All units of this store, on all drivers or some; never throws RuntimeUnavailable. */
+  async list(only?: ReadonlySet<DriverName>): Promise<UnitList> {
     const all: UnitList = { units: [], unavailable: [] }
+    const asked = [...this.#drivers.values()].filter(({ name }) => only?.has(name) ?? true)
     await Promise.all(
-      [...this.#drivers.values()].map(async (driver) => {
+      asked.map(async (driver) => {
         const message = await unavailability(
           driver.list().then((units) => {
             all.units.push(...units.map((unit) => ({ ...unit, driver: driver.name })))

@@ -35,8 +35,12 @@ const passed = [
 const npmEnv = (): NodeJS.ProcessEnv =>
   Object.fromEntries(Object.entries(process.env).filter(([name]) => passed.some((pattern) => pattern.test(name))))
 
-/** Runs npm in a directory without a shell. Throws when there is no npm or it takes longer than `timeoutMs`. */
-export const runNpm = async (args: string[], directory: string, timeoutMs: number): Promise<NpmExit> => {
+/** Runs npm in a directory without a shell. Throws when there is no npm, it takes longer than `timeoutMs`, or the signal ends it. */
+export const runNpm = async (
+  args: string[],
+  directory: string,
+  { timeoutMs, signal }: { timeoutMs: number; signal: AbortSignal },
+): Promise<NpmExit> => {
   const npm = findNpm()
   if (!npm) throw new Error('npm was not found beside node or on PATH')
   return new Promise((resolve, reject) => {
@@ -45,6 +49,7 @@ export const runNpm = async (args: string[], directory: string, timeoutMs: numbe
       env: npmEnv(),
       stdio: ['ignore', 'pipe', 'pipe'],
       timeout: timeoutMs,
+      signal,
       killSignal: 'SIGKILL',
     })
     let output = ''
@@ -54,8 +59,8 @@ export const runNpm = async (args: string[], directory: string, timeoutMs: numbe
     child.stdout.on('data', keep)
     child.stderr.on('data', keep)
     child.on('error', reject)
-    child.on('close', (code, signal) => {
-      if (signal === 'SIGKILL') reject(new Error(`npm did not finish within ${String(timeoutMs / 1000)} s`))
+    child.on('close', (code, endedBy) => {
+      if (endedBy === 'SIGKILL') reject(new Error(`npm did not finish within ${String(timeoutMs / 1000)} s`))
       else resolve({ code, output })
     })
   })

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { mkdir, readFile, readdir, realpath, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import pLimit from 'p-limit'
 import { StartError } from './driver'
 import { runNpm } from './npm'
 import type { PackageBin } from './package-bin'
@@ -24,6 +25,9 @@ export interface InstalledPackage extends PackageName {
   bins: Record<string, string>
 }
 
+/** npm is heavy: a few at a time. */
+const installs = pLimit(3)
+
 /** Shared by everybody in this process who uses the same directory, so that parallel starts install once. */
 const installing = new Map<string, Promise<InstalledPackage>>()
 
@@ -32,10 +36,17 @@ const installing = new Map<string, Promise<InstalledPackage>>()
  * A package appears under its final name only when it is complete.
  */
 export class PackageStore {
+  readonly #ending = new AbortController()
+
   constructor(
     private readonly directory: string,
     private readonly log: RuntimeLog,
   ) {}
+
+  /** Ends installations under way; they leave nothing behind. */
+  close(): void {
+    this.#ending.abort()
+  }
 
   /** Throws StartError: CreateConfigError for a malformed name, PackageInstallFailed when npm cannot install it. */
   async install(text: string): Promise<InstalledPackage> {
@@ -73,7 +84,7 @@ export class PackageStore {
     await mkdir(temporary, { mode: 0o755 })
     try {
       this.log.info({ package: label }, 'installing package')
-      await npmInstall(wanted, temporary)
+      await installs(() => npmInstall(wanted, temporary, this.#ending.signal))
       const integrity = await integrityOf(wanted, temporary)
       await writeFile(join(temporary, recordFile), JSON.stringify({ package: label, integrity }))
       await describe(wanted, temporary, integrity)
@@ -117,7 +128,7 @@ export class PackageStore {
   }
 }
 
-const npmInstall = async ({ name, version }: PackageName, directory: string): Promise<void> => {
+const npmInstall = async ({ name, version }: PackageName, directory: string, signal: AbortSignal): Promise<void> => {
   const manifest = { name: 'mcpctl-package', private: true, dependencies: { [name]: version } }
   await writeFile(join(directory, 'package.json'), JSON.stringify(manifest))
   const flags = [
@@ -128,11 +139,10 @@ const npmInstall = async ({ name, version }: PackageName, directory: string): Pr
     '--no-update-notifier',
     '--prefer-offline',
   ]
-  const { code, output } = await runNpm(
-    ['install', ...flags, '--package-lock', '--loglevel=error'],
-    directory,
-    installTimeoutMs,
-  )
+  const { code, output } = await runNpm(['install', ...flags, '--package-lock', '--loglevel=error'], directory, {
+    timeoutMs: installTimeoutMs,
+    signal,
+  })
   if (code === 0) return
   throw new StartError('PackageInstallFailed', `package ${name}@${version} could not be installed: ${reasonIn(output)}`)
 }

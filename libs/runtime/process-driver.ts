@@ -77,6 +77,10 @@ export class ProcessDriver implements Driver {
     await this.#ready()
   }
 
+  async prepare({ package: name }: InstanceTemplate): Promise<void> {
+    if (name !== undefined) await this.#packages.install(name)
+  }
+
   async start(order: InstanceOrder): Promise<Unit> {
     await this.#ready()
     return this.#locks.run(order.uid, async () => {
@@ -116,6 +120,7 @@ export class ProcessDriver implements Driver {
     this.#isClosed = true
     const stopped = [...this.#units.keys()].map((uid) => this.#locks.run(uid, () => this.#end(uid, closeGraceSeconds)))
     await Promise.all(stopped)
+    this.#packages.close()
     this.#logs.close()
   }
 

@@ -42,6 +42,10 @@ export class RemoteDriver implements Driver {
     // There is no engine that could be away.
   }
 
+  prepare(): Promise<void> {
+    return Promise.resolve()
+  }
+
   async start({ uid, serverUid, templateHash, template }: InstanceOrder): Promise<Unit> {
     const found = this.#units.get(uid)
     if (found) return found.unit

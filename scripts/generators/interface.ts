@@ -4,7 +4,7 @@ import { resources } from '@mcpctl/kinds/modules'
 import { NestFactory } from '@nestjs/core'
 import type { NestFastifyApplication } from '@nestjs/platform-fastify'
 import { AppModule, type Opened } from '../../apps/mcpd/src/app.module'
-import { httpAdapter } from '../../apps/mcpd/src/http/server'
+import { httpAdapter, type HttpDependencies } from '../../apps/mcpd/src/http/server'
 import { manifestSchemaOf, openApiOf } from '../../apps/mcpd/src/openapi'
 
 // Nest's preview reads the modules' decorators and creates none of their parts, so none of these is ever touched.
@@ -19,7 +19,10 @@ const nothingOpened = {
 /** What mcpd offers and accepts, as documents; opens neither a port nor a database. */
 export const describeInterface = async () => {
   const module = AppModule.of(nothingOpened)
-  const app = await NestFactory.create<NestFastifyApplication>(module, httpAdapter(), { logger: false, preview: true })
+  const app = await NestFactory.create<NestFastifyApplication>(module, httpAdapter({} as HttpDependencies), {
+    logger: false,
+    preview: true,
+  })
   const openapi = openApiOf(app, resources)
   return { openapi, manifestSchema: manifestSchemaOf(openapi, resources) }
 }

@@ -41,7 +41,8 @@ export const assemble = async (config: Config, store: Store, logger: Logger): Pr
     epoch: store.epoch,
     directory: join(config.dataDirectory, 'instances'),
     ...(config.dockerHost !== undefined && { dockerHost: config.dockerHost }),
-    ...(config.nodeImage !== undefined && config.driver !== 'process' && { nodeImage: config.nodeImage }),
+    ...(config.nodeImage !== undefined && { nodeImage: config.nodeImage }),
+    mode: config.driver,
     allowLoopback: config.allowLoopbackUrls,
     logger,
   })
@@ -89,12 +90,23 @@ const addressOf = (app: NestFastifyApplication, { host }: Config): string => {
 
 /** Children drain and stop, containers run on unless `all` is said. Lets go of everything that `assemble` and `serve` have opened. */
 export const close = async (parts: Parts, leader: Leader | undefined, { all }: { all: boolean }): Promise<void> => {
-  const { store, drivers, connections, daemon, app } = parts
-  await Promise.race([app.close(), delay(GOODBYE_MS, undefined, { ref: false })])
-  await leader?.stop()
-  if (all) await stopUnits(drivers, () => true)
-  await connections.close()
-  await drivers.close()
-  await store.close()
-  daemon.retract()
+  const { store, drivers, connections, daemon, app, logger } = parts
+  daemon.isEnding = true
+  const steps: [string, () => unknown][] = [
+    ['the door', () => Promise.race([app.close(), delay(GOODBYE_MS, undefined, { ref: false })])],
+    ['leadership', () => leader?.stop()],
+    ['the instances', () => (all ? stopUnits(drivers, () => true) : undefined)],
+    ['the connections', () => connections.close()],
+    ['the drivers', () => drivers.close()],
+    ['the store', () => store.close()],
+    ['the record of this daemon', () => daemon.retract()],
+  ]
+  for (const [what, step] of steps) {
+    try {
+      await step()
+    } catch (error) {
+      // What comes after must be closed all the same, the database above all.
+      logger.error({ error }, `could not close ${what}`)
+    }
+  }
 }

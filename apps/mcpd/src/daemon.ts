@@ -7,6 +7,8 @@ import { version } from './version'
 export class Daemon {
   readonly startedAt = new Date().toISOString()
   address = ''
+  /** From the moment on at which the end has begun. */
+  isEnding = false
   private leadership: Leader | undefined
   private end: (options: { all: boolean }) => void = () => undefined
 

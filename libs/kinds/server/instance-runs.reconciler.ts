@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Fence } from '@mcpctl/event-store'
 import type { Connections } from '@mcpctl/gateway'
+import type { Term } from '@mcpctl/reconcile'
 import { StartError, type Driver, type Drivers, type InstanceOrder } from '@mcpctl/runtime'
 import pLimit from 'p-limit'
 import type { InstanceObservation } from '../instance/instance.kind'
@@ -12,6 +12,7 @@ const STARTS_AT_ONCE = 8
 const DRAIN_MS = 30_000
 const STOP_GRACE_SECONDS = 10
 const KILL_GRACE_SECONDS = 2
+const IDLE_MS = 10_000
 const EXIT_LOOKS = 10
 const EXIT_LOOK_MS = 100
 
@@ -26,6 +27,7 @@ export interface RunDependencies {
 /** The slow acts on instances, one at a time for each: starting and stopping. They report what came of it. */
 export class InstanceRuns {
   private readonly running = new Map<string, Promise<void>>()
+  private readonly starting = new Map<string, AbortController>()
   private readonly starts = pLimit(STARTS_AT_ONCE)
 
   constructor(private readonly dependencies: RunDependencies) {}
@@ -35,54 +37,75 @@ export class InstanceRuns {
     return new Set(this.running.keys())
   }
 
-  /** Resolves when nothing is under way any more. */
+  /** Resolves when nothing is under way any more, after IDLE_MS at the latest: the next leader does what is left. */
   async idle(): Promise<void> {
-    await Promise.allSettled(this.running.values())
+    await Promise.race([Promise.allSettled(this.running.values()), delay(IDLE_MS, undefined, { ref: false })])
   }
 
-  start(fence: Fence, driver: Driver, order: InstanceOrder): void {
-    this.once(order, () => this.starts(() => this.startNow(fence, driver, order)))
+  /** Fetches what the template needs, then starts it; neither once the term is over or the start was cancelled. */
+  start(term: Term, driver: Driver, order: InstanceOrder): void {
+    this.once(order, async () => {
+      const cancel = new AbortController()
+      this.starting.set(order.uid, cancel)
+      try {
+        await this.startNow(driver, order, { term, signal: AbortSignal.any([term.signal, cancel.signal]) })
+      } finally {
+        this.starting.delete(order.uid)
+      }
+    })
+  }
+
+  /** Gives up a start that still waits for its package or image; nobody wants the instance any more. */
+  cancelStart(uid: string): void {
+    this.starting.get(uid)?.abort()
   }
 
   /** Drains, stops, removes, and says so. */
-  stop(fence: Fence, driver: Driver, instance: { uid: string; serverUid: string }): void {
+  stop(term: Term, driver: Driver, instance: { uid: string; serverUid: string }): void {
     const { connections } = this.dependencies
     this.once(instance, async () => {
       await connections.drain(instance.uid, DRAIN_MS)
       connections.drop(instance.uid)
       await driver.stop(instance.uid, STOP_GRACE_SECONDS)
-      await this.report(fence, instance.uid, { type: 'ConfirmStopped' })
+      await this.report(term, instance.uid, { type: 'ConfirmStopped' })
     })
   }
 
   /** Ends one that does not answer; it starts again after its backoff. */
   kill(
-    fence: Fence,
+    term: Term,
     driver: Driver,
     instance: { uid: string; serverUid: string; exit: Extract<InstanceObservation, { type: 'ReportExit' }> },
   ): void {
     this.once(instance, async () => {
       this.dependencies.connections.drop(instance.uid)
       const exit = await exitByItself(driver, instance.uid)
+      // Said first: ended and not said, it would look like a child that its daemon lost, and start again without backoff.
+      await this.report(term, instance.uid, exit ?? instance.exit)
       await driver.stop(instance.uid, KILL_GRACE_SECONDS)
-      await this.report(fence, instance.uid, exit ?? instance.exit)
     })
   }
 
-  private async startNow(fence: Fence, driver: Driver, order: InstanceOrder): Promise<void> {
+  private async startNow(
+    driver: Driver,
+    order: InstanceOrder,
+    { term, signal }: { term: Term; signal: AbortSignal },
+  ): Promise<void> {
     this.dependencies.connections.drop(order.uid)
     try {
-      const unit = await driver.start(order)
-      await this.report(fence, order.uid, { type: 'ReportStarted', handle: unit.handle, at: now() })
+      // What is fetched is kept for the next start, even when this one is given up.
+      await Promise.race([driver.prepare(order.template), aborted(signal)])
+      const unit = await this.starts(() => (signal.aborted ? undefined : driver.start(order)))
+      if (unit) await this.report(term, order.uid, { type: 'ReportStarted', handle: unit.handle, at: now() })
     } catch (error) {
       if (!(error instanceof StartError)) throw error
       const { reason, message } = error
-      await this.report(fence, order.uid, { type: 'ReportStartFailure', reason, message, at: now() })
+      await this.report(term, order.uid, { type: 'ReportStartFailure', reason, message, at: now() })
     }
   }
 
-  private async report(fence: Fence, uid: string, observation: InstanceObservation): Promise<void> {
-    await this.dependencies.saga.observe(fence, uid, observation)
+  private async report(term: Term, uid: string, observation: InstanceObservation): Promise<void> {
+    await this.dependencies.saga.observe(term, uid, observation)
   }
 
   private once({ uid, serverUid }: { uid: string; serverUid: string }, act: () => Promise<void>): void {
@@ -106,12 +129,20 @@ const exitByItself = async (driver: Driver, uid: string): Promise<InstanceObserv
   for (let look = 0; look < EXIT_LOOKS; look++) {
     const unit = (await driver.list()).find(({ instanceUid }) => instanceUid === uid)
     if (unit?.exit) {
-      const { code, signal, oom, at } = unit.exit
-      return { type: 'ReportExit', exit: { code, signal, oom, ...exitReason(unit.exit) }, at }
+      const { code, signal, oom } = unit.exit
+      return { type: 'ReportExit', exit: { code, signal, oom, ...exitReason(unit.exit) }, at: now() }
     }
     await delay(EXIT_LOOK_MS)
   }
   return undefined
 }
+
+const aborted = (signal: AbortSignal) =>
+  new Promise<void>((resolve) => {
+    if (signal.aborted) resolve()
+    signal.addEventListener('abort', () => {
+      resolve()
+    })
+  })
 
 const now = () => new Date().toISOString()

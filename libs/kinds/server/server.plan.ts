@@ -71,8 +71,11 @@ export type Action =
 
 /** What to do so that what runs comes nearer to what is wanted. Pure; planned again after acting, it yields nothing. */
 export const plan = ({ server, instances, now }: Situation): Action[] => {
-  const own = instances.flatMap((instance) => (instance.busy ? [] : careFor(instance, now)))
-  return [...own, ...(server.deleting ? endAll(instances) : rollOut(server, instances))]
+  const whole = server.deleting ? endAll(instances) : rollOut(server, instances)
+  // What is to go is not started first.
+  const leaving = new Set(whole.flatMap((action) => (action.type === 'drain' ? [action.uid] : [])))
+  const cared = instances.filter(({ uid, busy }) => !busy && !leaving.has(uid))
+  return [...cared.flatMap((instance) => careFor(instance, now)), ...whole]
 }
 
 /** Milliseconds until something is due that nothing else will announce, if anything is. */

@@ -1,9 +1,8 @@
 import { Injectable } from '@nestjs/common'
 import type { ResourceObject } from '@mcpctl/contracts'
-import type { Fence } from '@mcpctl/event-store'
 import { Connections } from '@mcpctl/gateway'
 import { Objects } from '@mcpctl/read-model'
-import type { Happened, Reconciler } from '@mcpctl/reconcile'
+import type { Happened, Reconciler, Term } from '@mcpctl/reconcile'
 import { Drivers, type Driver, type Unit, type UnitList } from '@mcpctl/runtime'
 import { v7 as uuidv7 } from 'uuid'
 import { InstanceRuns } from './instance-runs.reconciler'
@@ -12,8 +11,11 @@ import { nextDue, plan, type Action, type Situation } from './server.plan'
 import { ServerSaga } from './server.saga'
 import { plannedInstance, plannedServer, templateOfServer, type InstanceRow } from './server-situation.reconciler'
 
+/** Instances come and go; what is forgotten is looked up again. */
+const MAX_KNOWN = 10_000
+
 interface Seen {
-  fence: Fence
+  term: Term
   server: ResourceObject
   instances: InstanceRow[]
   situation: Situation
@@ -50,14 +52,17 @@ export class ServerReconciler implements Reconciler {
     return this.runs.idle()
   }
 
-  async reconcile(serverUid: string, fence: Fence): Promise<number | undefined> {
+  async reconcile(serverUid: string, term: Term): Promise<number | undefined> {
     const server = await this.objects.findByUid(serverUid)
     if (!server) return undefined
-    const seen = await this.look(server, fence)
-    for (const action of plan(seen.situation)) await this.act(action, seen)
+    const seen = await this.look(server, term)
+    for (const action of plan(seen.situation)) {
+      if (term.signal.aborted) return undefined
+      await this.act(action, seen)
+    }
     // Reported from what the views show after acting, so that a status never runs ahead of the log.
-    const after = await this.look((await this.objects.findByUid(serverUid)) ?? server, fence)
-    await this.saga.report(fence, serverUid, observe(after.situation.server, after.situation.instances))
+    const after = await this.look((await this.objects.findByUid(serverUid)) ?? server, term)
+    await this.saga.report(term, serverUid, observe(after.situation.server, after.situation.instances))
     return nextDue(after.situation)
   }
 
@@ -74,16 +79,19 @@ export class ServerReconciler implements Reconciler {
     return scheduled ?? (await this.serverOf(uid))
   }
 
-  async sweep(fence: Fence, foundBefore: ReadonlySet<string>): Promise<ReadonlySet<string>> {
+  async sweep(term: Term, foundBefore: ReadonlySet<string>): Promise<ReadonlySet<string>> {
     const busy = this.runs.busy()
     const { units } = await this.drivers.list()
     const wanted = new Set(await this.objects.uids('Instance'))
     const orphans = units.filter(({ instanceUid }) => !wanted.has(instanceUid) && !busy.has(instanceUid))
-    for (const { driver, instanceUid, handle } of orphans) {
-      if (!foundBefore.has(instanceUid)) continue
-      await this.drivers.get(driver).stop(instanceUid, 0)
-      await this.saga.observe(fence, instanceUid, { type: 'ReportOrphan', handle })
-    }
+    const removed = orphans.filter(({ instanceUid }) => foundBefore.has(instanceUid) && !term.signal.aborted)
+    // One that cannot be removed is found again and does not keep the others.
+    await Promise.allSettled(
+      removed.map(async ({ driver, instanceUid, handle }) => {
+        await this.drivers.get(driver).stop(instanceUid, 0)
+        await this.saga.observe(term, instanceUid, { type: 'ReportOrphan', handle })
+      }),
+    )
     return new Set(orphans.map(({ instanceUid }) => instanceUid))
   }
 
@@ -96,17 +104,18 @@ export class ServerReconciler implements Reconciler {
   private async serverOf(instanceUid: string): Promise<string | undefined> {
     const known = this.servers.get(instanceUid)
     if (known !== undefined) return known
+    if (this.servers.size > MAX_KNOWN) this.servers.clear()
     const instance = (await this.objects.last(instanceUid)) as InstanceRow | undefined
     if (instance) this.servers.set(instanceUid, instance.spec.serverUid)
     return instance?.spec.serverUid
   }
 
-  private async look(server: ResourceObject, fence: Fence): Promise<Seen> {
+  private async look(server: ResourceObject, term: Term): Promise<Seen> {
     // In this order: what a start or stop that ends meanwhile has changed is then at worst seen late, never taken for a loss.
     const busy = this.runs.busy()
     const rows = await this.objects.where('Instance', ['spec', 'serverUid'], server.metadata.uid)
     const instances = rows as InstanceRow[]
-    const units = await this.drivers.list()
+    const units = await this.drivers.list(new Set(instances.map(({ spec }) => spec.driver)))
     const driver = this.drivers.choose(templateOfServer(server))
     const planned = instances.map((row) =>
       plannedInstance(row, {
@@ -116,7 +125,7 @@ export class ServerReconciler implements Reconciler {
       }),
     )
     const situation = { server: plannedServer(server, driver), instances: planned, now: Date.now() }
-    return { fence, server, instances, situation }
+    return { term, server, instances, situation }
   }
 
   private unitOf({ spec, metadata }: InstanceRow, { units, unavailable }: UnitList): Unit | 'unknown' | undefined {
@@ -125,43 +134,44 @@ export class ServerReconciler implements Reconciler {
   }
 
   private async act(action: Action, seen: Seen): Promise<void> {
-    const { fence, server } = seen
-    if (action.type === 'confirmDeleted') return this.saga.confirmDeleted(fence, server.metadata.uid)
+    const { term, server } = seen
+    if (action.type === 'confirmDeleted') return this.saga.confirmDeleted(term, server.metadata.uid)
     if (action.type === 'schedule') return this.schedule(action.slot, seen)
     const row = seen.instances.find(({ metadata }) => metadata.uid === action.uid)
-    if (row) await this.actOn(action, row, fence)
+    if (row) await this.actOn(action, row, term)
   }
 
   private async actOn(
     action: Exclude<Action, { type: 'schedule' | 'confirmDeleted' }>,
     row: InstanceRow,
-    fence: Fence,
+    term: Term,
   ): Promise<void> {
     const { uid } = action
     const driver = this.drivers.get(row.spec.driver)
     const instance = { uid, serverUid: row.spec.serverUid }
     switch (action.type) {
       case 'start':
-        return this.runs.start(fence, driver, orderOf(row, fence.term))
+        return this.runs.start(term, driver, orderOf(row, term.term))
       case 'stop':
-        return this.runs.stop(fence, driver, instance)
+        return this.runs.stop(term, driver, instance)
       case 'kill':
-        return this.runs.kill(fence, driver, { ...instance, exit: exitOf(action) })
+        return this.runs.kill(term, driver, { ...instance, exit: exitOf(action) })
       case 'connect':
         return this.connect(driver, row)
       case 'adopt':
-        return this.saga.observe(fence, uid, { type: 'ReportStarted', handle: action.handle, at: now() })
+        return this.saga.observe(term, uid, { type: 'ReportStarted', handle: action.handle, at: now() })
       case 'drain':
-        return this.saga.observe(fence, uid, { type: 'Drain', reason: action.reason })
+        this.runs.cancelStart(uid)
+        return this.saga.observe(term, uid, { type: 'Drain', reason: action.reason })
       case 'reportReady':
-        return this.reportReady(uid, fence)
+        return this.reportReady(uid, term)
       case 'reportUnready': {
         const { reason, message } = action
-        return this.saga.observe(fence, uid, { type: 'ReportUnready', reason, message })
+        return this.saga.observe(term, uid, { type: 'ReportUnready', reason, message })
       }
       case 'reportExit':
         this.connections.drop(uid)
-        return this.saga.observe(fence, uid, exitOf(action))
+        return this.saga.observe(term, uid, exitOf(action))
     }
   }
 
@@ -170,17 +180,17 @@ export class ServerReconciler implements Reconciler {
     this.connections.ensure(metadata.uid, () => driver.connect(metadata.uid), resume)
   }
 
-  private async reportReady(uid: string, fence: Fence): Promise<void> {
+  private async reportReady(uid: string, term: Term): Promise<void> {
     const state = this.connections.state(uid)
     if (state.phase !== 'ready') return
     const { upstream, tools } = state
-    await this.saga.observe(fence, uid, { type: 'ReportReady', handshake: upstream.negotiated, tools, at: now() })
+    await this.saga.observe(term, uid, { type: 'ReportReady', handshake: upstream.negotiated, tools, at: now() })
   }
 
-  private async schedule(slot: number, { server, situation, fence }: Seen): Promise<void> {
+  private async schedule(slot: number, { server, situation, term }: Seen): Promise<void> {
     const { uid, name } = server.metadata
     const { templateHash, driver, isolated } = situation.server
-    await this.saga.schedule(fence, uuidv7(), {
+    await this.saga.schedule(term, uuidv7(), {
       name: `${name}-${templateHash.slice(0, 4)}-${String(slot)}`,
       server: { uid, name },
       slot,
@@ -196,9 +206,9 @@ const now = () => new Date().toISOString()
 
 const exitOf = (action: Extract<Action, { type: 'kill' | 'reportExit' }>) => {
   const exit = action.type === 'reportExit' ? action.exit : undefined
-  const { code = null, signal = null, oom = false, at = now() } = exit ?? {}
+  const { code = null, signal = null, oom = false } = exit ?? {}
   const { reason, message } = action
-  return { type: 'ReportExit', exit: { code, signal, oom, reason, message }, at } as const
+  return { type: 'ReportExit', exit: { code, signal, oom, reason, message }, at: now() } as const
 }
 
 const orderOf = ({ metadata, spec }: InstanceRow, term: number) => ({

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common'
 import { CommandBus } from '@nestjs/cqrs'
-import type { Fence } from '@mcpctl/event-store'
+import type { Term } from '@mcpctl/reconcile'
 import { RequestRunner, type CommandContext } from '@mcpctl/resource'
 import { ObserveInstance, ScheduleInstance } from '../instance/instance.commands'
 import type { InstanceIdentity, InstanceObservation } from '../instance/instance.kind'
@@ -17,26 +17,29 @@ export class ServerSaga {
     private readonly requests: RequestRunner,
   ) {}
 
-  schedule(fence: Fence, uid: string, identity: InstanceIdentity): Promise<void> {
-    return this.send(fence, (context) => new ScheduleInstance(uid, identity, context))
+  schedule(term: Term, uid: string, identity: InstanceIdentity): Promise<void> {
+    return this.send(term, (context) => new ScheduleInstance(uid, identity, context))
   }
 
-  observe(fence: Fence, uid: string, observation: InstanceObservation): Promise<void> {
-    return this.send(fence, (context) => new ObserveInstance(uid, observation, context))
+  observe(term: Term, uid: string, observation: InstanceObservation): Promise<void> {
+    return this.send(term, (context) => new ObserveInstance(uid, observation, context))
   }
 
-  report(fence: Fence, serverUid: string, observation: ServerObservation): Promise<void> {
-    return this.send(fence, (context) => new ReportServerStatus(serverUid, observation, context))
+  report(term: Term, serverUid: string, observation: ServerObservation): Promise<void> {
+    return this.send(term, (context) => new ReportServerStatus(serverUid, observation, context))
   }
 
-  confirmDeleted(fence: Fence, serverUid: string): Promise<void> {
-    return this.send(fence, (context) => new ConfirmServerDeleted(serverUid, context))
+  confirmDeleted(term: Term, serverUid: string): Promise<void> {
+    return this.send(term, (context) => new ConfirmServerDeleted(serverUid, context))
   }
 
-  private async send(fence: Fence, command: (context: CommandContext) => object): Promise<void> {
-    await this.requests.run({ meta: { actor: reconciler }, fence }, async (context) => {
-      await this.commands.execute(command(context))
-      return {}
-    })
+  private async send(term: Term, command: (context: CommandContext) => object): Promise<void> {
+    await this.requests.run(
+      { meta: { actor: reconciler }, fence: { name: term.name, term: term.term } },
+      async (context) => {
+        await this.commands.execute(command(context))
+        return {}
+      },
+    )
   }
 }

@@ -59,7 +59,7 @@ const commandLine = async (pid: number): Promise<string> => {
 
 /** Process numbers come back: after a crash the recorded one may be somebody else's by now. */
 const isDaemon = async (pid: number): Promise<boolean> =>
-  isAlive(pid) && !(await isZombie(pid)) && (await commandLine(pid)).includes('mcpd')
+  isAlive(pid) && !(await isZombie(pid)) && /mcpd(\/main)?(\.[cm]?js)?(\s|$)/.test(await commandLine(pid))
 
 /** The daemon that runs on this data directory, or undefined. */
 export const findDaemon = async (directory: string): Promise<DaemonRecord | undefined> => {

@@ -1,5 +1,5 @@
 import type { Follower, PostgresEventLog, Projector } from '@mcpctl/event-store'
-import { KeyedQueue, type Reconciler } from '@mcpctl/reconcile'
+import { KeyedQueue, type Reconciler, type Term } from '@mcpctl/reconcile'
 import type { Logger } from 'pino'
 
 const RESYNC_MS = 60_000
@@ -29,12 +29,12 @@ export class ReconcileLoop {
 
   constructor(
     private readonly reconciler: Reconciler,
-    private readonly term: number,
+    private readonly term: Term,
     private readonly dependencies: LoopDependencies,
   ) {
     this.queue = new KeyedQueue({
       workers: WORKERS,
-      work: (key) => reconciler.reconcile(key, { name: 'leader', term }),
+      work: (key) => reconciler.reconcile(key, term),
       onFailure: ({ key, error, retryIn }) => {
         dependencies.logger.warn({ key, error, retryIn }, 'a reconcile failed')
       },
@@ -60,10 +60,6 @@ export class ReconcileLoop {
     await this.reconciler.idle()
   }
 
-  private get fence() {
-    return { name: 'leader', term: this.term }
-  }
-
   private every(ms: number, act: () => Promise<void>): void {
     this.timers.push(setInterval(() => void act(), ms))
   }
@@ -85,7 +81,7 @@ export class ReconcileLoop {
 
   private async sweep(): Promise<void> {
     await this.quietly('sweep', async () => {
-      this.found = await this.reconciler.sweep(this.fence, this.found)
+      this.found = await this.reconciler.sweep(this.term, this.found)
     })
   }
 
