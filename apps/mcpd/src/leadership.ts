@@ -3,7 +3,7 @@ import { reconcilers } from '@mcpctl/kinds/modules'
 import { Leader, type Reconciler } from '@mcpctl/reconcile'
 import type { DriverName, Drivers } from '@mcpctl/runtime'
 import type { Parts } from './assembly'
-import { toLines } from './log-lines'
+import { toLines } from './log'
 import { ReconcileLoop } from './reconcile/reconcile-loop'
 
 const NAME = 'leader'

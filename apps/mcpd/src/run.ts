@@ -1,16 +1,16 @@
 import { makeDataDirectory } from '@mcpctl/client/paths'
 import { join } from 'node:path'
 import type { Leader } from '@mcpctl/reconcile'
-import { pino } from 'pino'
 import { assemble, close, serve, type Parts } from './assembly'
 import type { Config } from './config'
 import { lead } from './leadership'
-import { toLines } from './log-lines'
+import { endOnBugs, openLog, toLines } from './log'
 import { openStore } from './store/store'
 
 /** Brings the daemon up and serves until it is told to end. Throws when it cannot start; nothing is left behind then. */
 export const run = async (config: Config): Promise<void> => {
-  const logger = pino({ level: config.logLevel, base: null, errorKey: 'error' })
+  const logger = openLog(config.logLevel)
+  endOnBugs(logger)
   const told = listenForTheEnd()
   makeDataDirectory(config.dataDirectory)
   const store = await openStore(config, join(import.meta.dirname, 'migrations'), toLines(logger))
