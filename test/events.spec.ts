@@ -65,9 +65,9 @@ const types: { [category: string]: object } = {
 
 type AnyDecider = Decider<unknown, never, DomainEvent>
 const folds = new Map<string, { decider: AnyDecider; view: ObjectView }>([
-  ['server', { decider: serverDecider as unknown as AnyDecider, view: serverView }],
-  ['instance', { decider: instanceDecider as unknown as AnyDecider, view: instanceView }],
-  ['project', { decider: projectDecider as unknown as AnyDecider, view: projectView }],
+  ['server', { decider: serverDecider, view: serverView }],
+  ['instance', { decider: instanceDecider, view: instanceView }],
+  ['project', { decider: projectDecider, view: projectView }],
 ])
 
 const directory = join(import.meta.dirname, 'events')

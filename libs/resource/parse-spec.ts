@@ -68,7 +68,7 @@ export const parseSpec = <Spec extends object>(
     const message = `must not hold more than ${String(MAX_FIELDS)} fields in all`
     return { spec: new schema(), errors: [{ pointer: prefix, code: 'size', message }] }
   }
-  const spec = plainToInstance(schema, withoutNulls(input) as object, { exposeDefaultValues: true }) as Spec
+  const spec = plainToInstance<Spec, object>(schema, withoutNulls(input) as object, { exposeDefaultValues: true })
   const errors = validateSync(spec, {
     whitelist: true,
     forbidNonWhitelisted: true,

@@ -56,7 +56,7 @@ const reportFailure = (seconds: number) =>
 
 /** Seconds until the next start after this exit. */
 const backoff = (past: InstanceEvent[], command: ReturnType<typeof reportExit> | ReturnType<typeof reportFailure>) => {
-  const state = past.reduce(instanceDecider.evolve, instanceDecider.initial)
+  const state = past.reduce((before, event) => instanceDecider.evolve(before, event), instanceDecider.initial)
   const [event] = instanceDecider.decide(command, state)
   if (event?.type !== 'InstanceExited' && event?.type !== 'InstanceStartFailed') throw new Error('expected a failure')
   return {

@@ -1,5 +1,4 @@
 import { describe, expect, it } from '@jest/globals'
-import type { Viewed } from '@mcpctl/read-model'
 import type { InstanceEvent } from './instance.decider'
 import type { InstanceIdentity } from './instance.kind'
 import { instanceView, type InstanceObject } from './instance.view'
@@ -33,11 +32,7 @@ const draining: InstanceEvent = { type: 'InstanceDraining', data: { reason: 'sca
 const after = (...events: InstanceEvent[]): InstanceObject | undefined =>
   [{ type: 'InstanceScheduled', data: identity, claims: [] } as InstanceEvent, ...events].reduce<
     InstanceObject | undefined
-  >(
-    (object, event, n) =>
-      instanceView(object, { ...event, position: BigInt(n), at: `t${String(n)}` } as Viewed<InstanceEvent>),
-    undefined,
-  )
+  >((object, event, n) => instanceView(object, { ...event, position: BigInt(n), at: `t${String(n)}` }), undefined)
 
 /** Phase, ready, condition, and since when it holds. */
 const brief = (...events: InstanceEvent[]) => {

@@ -59,69 +59,61 @@ const yes = { available: 'Available=True MinimumReplicasAvailable', progressing:
 const complete = 'Progressing=False RolloutComplete'
 
 describe('the status of a server', () => {
-  it.each<[string, PlannedInstance[], Partial<PlannedServer>, unknown[], string[]]>([
-    ['nothing yet', [], {}, ['Progressing', 0, 0, 0], [no.available, yes.progressing, no.degraded]],
-    ['starting', [ready(), starting], {}, ['Progressing', 2, 2, 1], [no.available, yes.progressing, no.degraded]],
-    ['all ready', [ready(), ready()], {}, ['Running', 2, 2, 2], [yes.available, complete, no.degraded]],
-    ['replacing', [ready(), old, old], {}, ['Progressing', 3, 1, 3], [yes.available, yes.progressing, no.degraded]],
+  it.each<[string, [PlannedInstance[], Partial<PlannedServer>], unknown[], string[]]>([
+    ['nothing yet', [[], {}], ['Progressing', 0, 0, 0], [no.available, yes.progressing, no.degraded]],
+    ['starting', [[ready(), starting], {}], ['Progressing', 2, 2, 1], [no.available, yes.progressing, no.degraded]],
+    ['all ready', [[ready(), ready()], {}], ['Running', 2, 2, 2], [yes.available, complete, no.degraded]],
+    ['replacing', [[ready(), old, old], {}], ['Progressing', 3, 1, 3], [yes.available, yes.progressing, no.degraded]],
     [
       'one too many',
-      [ready(), ready(), ready()],
-      {},
+      [[ready(), ready(), ready()], {}],
       ['Progressing', 3, 3, 3],
       [yes.available, yes.progressing, no.degraded],
     ],
-    ['draining one', [ready(), ready(), draining], {}, ['Running', 2, 2, 2], [yes.available, complete, no.degraded]],
+    ['draining one', [[ready(), ready(), draining], {}], ['Running', 2, 2, 2], [yes.available, complete, no.degraded]],
     [
       'crashing',
-      [ready(), failing],
-      {},
+      [[ready(), failing], {}],
       ['CrashLoopBackOff', 2, 2, 1],
       [no.available, yes.progressing, 'Degraded=True Error'],
     ],
     [
       'old ones serve while new ones crash',
-      [old, old, failing],
-      {},
+      [[old, old, failing], {}],
       ['Degraded', 3, 1, 2],
       [yes.available, yes.progressing, 'Degraded=True Error'],
     ],
     [
       'the daemon restarted',
-      [ready(), blameless],
-      {},
+      [[ready(), blameless], {}],
       ['Progressing', 2, 2, 1],
       [no.available, yes.progressing, no.degraded],
     ],
     [
       'the engine is away',
-      [away, away],
-      {},
+      [[away, away], {}],
       ['Unknown', 2, 2, 0],
       [no.available, yes.progressing, 'Degraded=True EngineUnavailable'],
     ],
     [
       'scaled to zero',
-      [],
-      { replicas: 0 },
+      [[], { replicas: 0 }],
       ['Running', 0, 0, 0],
       ['Available=True ScaledToZero', complete, no.degraded],
     ],
     [
       'going to zero',
-      [draining],
-      { replicas: 0 },
+      [[draining], { replicas: 0 }],
       ['Running', 0, 0, 0],
       ['Available=True ScaledToZero', complete, no.degraded],
     ],
     [
       'being deleted',
-      [ready(), draining],
-      { deleting: true },
+      [[ready(), draining], { deleting: true }],
       ['Terminating', 1, 1, 1],
       ['Available=False Terminating', yes.progressing, no.degraded],
     ],
-  ])('%s', (_, instances, changes, counts, expected) => {
+  ])('%s', (_, [instances, changes], counts, expected) => {
     expect(brief(instances, changes)).toEqual(counts)
     expect(conditions(instances, changes)).toEqual(expected)
   })

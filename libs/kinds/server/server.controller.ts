@@ -1,4 +1,4 @@
-import { Body, Controller, Get, Headers, Param, Put, Query, Res } from '@nestjs/common'
+import { Controller, Get, Param, Put, Query, Req, Res } from '@nestjs/common'
 import { CommandBus } from '@nestjs/cqrs'
 import { invalid, notFound, type ResourceObject } from '@mcpctl/contracts'
 import { Objects } from '@mcpctl/read-model'
@@ -15,7 +15,7 @@ import {
   type LogQuery,
 } from '@mcpctl/resource'
 import { Drivers } from '@mcpctl/runtime'
-import type { FastifyReply } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { InstanceSpec } from '../instance/instance.kind'
 import { ScaleServer } from './server.commands'
 import { ScaleSpec } from './server.schema'
@@ -47,14 +47,13 @@ export class ServerController {
   @Put('scale')
   async rescale(
     @Param('name') name: string,
-    @Body() body: unknown,
-    @Headers('if-match') ifMatch: string | undefined,
+    @Req() { body, headers }: FastifyRequest,
     @AskedBy() asked: Asked,
     @Res({ passthrough: true }) reply: FastifyReply,
   ) {
     const { spec, errors } = parseSpec(ScaleSpec, (body as { spec?: unknown } | null)?.spec)
     if (errors.length > 0) throw invalid('Scale', name, errors)
-    const after = preconditionOf(ifMatch, this.objects.epoch)
+    const after = preconditionOf(headers['if-match'], this.objects.epoch)
     const server = this.resources.get('servers')
     const answered = await this.requests.run(asked, async (context) => {
       const uid = await this.writer.uidOf(server, name, context)

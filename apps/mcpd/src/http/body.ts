@@ -60,7 +60,7 @@ const check = (value: unknown): void => {
     if (depth > MAX_DEPTH) throw refused(`is nested deeper than ${String(MAX_DEPTH)} levels`)
     if ((seen += level.length) > MAX_VALUES) throw refused(`holds more than ${String(MAX_VALUES)} values`)
     for (const item of level) if (typeof item === 'string') checkText(item)
-    level = level.filter((item) => typeof item === 'object' && item !== null).flatMap((item) => members(item as object))
+    level = level.filter((item) => typeof item === 'object' && item !== null).flatMap((item) => members(item))
   }
 }
 

@@ -27,10 +27,13 @@ const codeOfStatus = (status: number): ErrorCode =>
 const isDatabaseAway = (code: string, message: string) =>
   /^(08|57P)/.test(code) || /connection terminated|timeout exceeded when trying to connect/i.test(message)
 
+const statusOf = (thrown: unknown): number =>
+  thrown instanceof HttpException ? thrown.getStatus() : ((thrown as { statusCode?: number }).statusCode ?? 500)
+
 /** What anything that was thrown means to a client. Bugs are not explained, only numbered. */
 export const asDomainError = (thrown: unknown): DomainError => {
   if (thrown instanceof DomainError) return thrown
-  const { code = '', message = '', statusCode } = thrown as { code?: string; message?: string; statusCode?: number }
+  const { code = '', message = '' } = thrown as { code?: string; message?: string }
   const mapped = known[code]
   if (mapped === 'Unavailable' || isDatabaseAway(code, message))
     return new DomainError('Unavailable', 'the database does not answer; try again in a moment', {
@@ -38,10 +41,8 @@ export const asDomainError = (thrown: unknown): DomainError => {
       cause: thrown,
     })
   if (mapped) return new DomainError(mapped, worded[code] ?? message, { cause: thrown })
-  if (thrown instanceof HttpException)
-    return new DomainError(codeOfStatus(thrown.getStatus()), thrown.message, { cause: thrown })
-  if (statusCode !== undefined && statusCode < 500)
-    return new DomainError(codeOfStatus(statusCode), message, { cause: thrown })
+  const status = statusOf(thrown)
+  if (status < 500) return new DomainError(codeOfStatus(status), message, { cause: thrown })
   return new DomainError('Internal', 'something went wrong in mcpd; its log has the details under this request id', {
     cause: thrown,
   })

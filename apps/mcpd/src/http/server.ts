@@ -50,7 +50,7 @@ export const httpAdapter = (dependencies: HttpDependencies): FastifyAdapter => {
   instance.removeAllContentTypeParsers()
   adapter.useBodyParser('application/json', false, { bodyLimit: MAX_BODY }, (request, body, done) => {
     try {
-      done(null, parseBody(request as FastifyRequest, body as Buffer))
+      done(null, parseBody(request, body))
     } catch (error) {
       done(error as Error)
     }
