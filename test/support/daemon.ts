@@ -10,7 +10,7 @@ import { pino } from 'pino'
 import { assemble, close, serve, type Parts } from '../../apps/mcpd/src/assembly'
 import type { Config } from '../../apps/mcpd/src/config'
 import { lead } from '../../apps/mcpd/src/leadership'
-import { toLines } from '../../apps/mcpd/src/log-lines'
+import { toLines } from '../../apps/mcpd/src/log'
 import { openStore } from '../../apps/mcpd/src/store/store'
 import { testDatabase, type TestDatabase } from './database'
 
