@@ -77,9 +77,9 @@ export class ProcessRecords {
     return [...new Set(uids)].filter((uid) => uid !== '')
   }
 
-  /** Ends whatever of a unit has left its process group. */
+  /** Ends whatever of a unit of this daemon has left its process group; another daemon on this host may run its own copy. */
   async endStragglers(instanceUid: string): Promise<void> {
-    const found = await findByEnv({ [marks.store]: this.storeId, [marks.instance]: instanceUid })
+    const found = await findByEnv(await this.marksFor(instanceUid))
     for (const { pid } of found) signal(pid, 'SIGKILL')
   }
 

@@ -55,7 +55,7 @@ export const assemble = async (config: Config, store: Store, logger: Logger): Pr
     tokens: new Tokens(store.pool),
     logger,
     allowedHosts: config.allowedHosts,
-    leader: () => daemon.leader(),
+    leader: () => daemon.anyLeader(),
   }
   const app = await NestFactory.create<NestFastifyApplication>(module, httpAdapter(door), {
     logger: false,

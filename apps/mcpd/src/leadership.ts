@@ -30,7 +30,7 @@ export const lead = (parts: Parts, address: string): Leader => {
     // Nobody else runs on our own database: it is away for a moment, and the instances need not notice.
     if (!store.embedded) void leaveToNext(parts, leader, address)
   })
-  daemon.contend(leader)
+  daemon.contend(leader, address)
   leader.start()
   return leader
 }
