@@ -28,7 +28,7 @@ export class Objects {
   constructor(
     private readonly database: Kysely<ReadModel>,
     readonly epoch: number,
-    private readonly processor: string,
+    private readonly model: { name: string; modelVersion: number },
   ) {}
 
   /** The current object of that name. */
@@ -106,9 +106,8 @@ export class Objects {
     const filter = filterOf(kind, query)
     const token = query.continue === undefined ? undefined : this.parseToken(query.continue, filter)
     const limit = Math.min(query.limit ?? DEFAULT_LIMIT, MAX_LIMIT)
-    const position = token?.position ?? (await this.position())
     // One more than the page, so that its presence says whether there is a next page.
-    const rows = await this.select(kind.name, query, { position, after: token?.after, limit: limit + 1 })
+    const { rows, position } = await this.select(kind.name, query, { token, limit: limit + 1 })
     const page = rows.slice(0, limit)
     const after = rows.length > limit ? page.at(-1)?.name : undefined
     return {
@@ -124,34 +123,43 @@ export class Objects {
     }
   }
 
-  /** Objects as they were at a position, by name. */
-  private select(
+  /** Objects by name: as they are and at which position that is, or as they were at the token's. Versions that have been superseded cost the first page nothing. */
+  private async select(
     kind: string,
     { labelSelector = '', fieldSelector = '' }: ListQuery,
-    { position, after, limit }: { position: string; after: string | undefined; limit: number },
+    { token, limit }: { token: PageToken | undefined; limit: number },
   ) {
     const conditions = [...labelConditions(labelSelector), ...fieldConditions(fieldSelector)]
-    return this.database
+    const select = this.database
       .selectFrom('rm.object')
-      .select(['name', 'object'])
+      .select(['name', 'object', this.reached().as('position')])
       .where('kind', '=', kind)
-      .where('from_position', '<=', position)
-      .where((where) => where.or([where('to_position', 'is', null), where('to_position', '>', position)]))
-      .where((where) => where.and([...conditions, ...(after === undefined ? [] : [where('name', '>', after)])]))
+      .where((where) => where.and(conditions))
       .orderBy('name')
       .limit(limit)
+    if (!token) {
+      const rows = await select.where('to_position', 'is', null).execute()
+      return { rows, position: rows[0]?.position ?? (await this.position()) }
+    }
+    const { position, after } = token
+    const rows = await select
+      .where('name', '>', after)
+      .where('from_position', '<=', position)
+      .where((where) => where.or([where('to_position', 'is', null), where('to_position', '>', position)]))
       .execute()
+    return { rows, position }
   }
 
-  /** The position that the object table has reached. */
+  /** The position that the object table has reached, read in the same snapshot as the rows beside it. */
+  private reached() {
+    const { name, modelVersion } = this.model
+    return sql<string>`coalesce((select c.position::text from es.checkpoint c
+      where c.processor = ${name} and c.model_version = ${modelVersion}), '0')`
+  }
+
   private async position(): Promise<string> {
-    const row = await this.database
-      .selectFrom('es.checkpoint')
-      .select(sql<string>`position::text`.as('position'))
-      .where('processor', '=', this.processor)
-      .orderBy('position', 'desc')
-      .executeTakeFirst()
-    return row?.position ?? '0'
+    const { rows } = await sql<{ position: string }>`select ${this.reached()} as position`.execute(this.database)
+    return rows[0]?.position ?? '0'
   }
 
   private async joined(kind: string, objects: ResourceObject[]): Promise<ResourceObject[]> {

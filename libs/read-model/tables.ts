@@ -20,15 +20,9 @@ export interface ReferenceTable {
   to_name: string
 }
 
-export interface CheckpointTable {
-  processor: string
-  position: string
-}
-
 export interface ReadModel {
   'rm.object': ObjectTable
   'rm.reference': ReferenceTable
-  'es.checkpoint': CheckpointTable
 }
 
 /** Typed queries on the read models. */

@@ -161,6 +161,28 @@ export class ResourcesController {
     })
   }
 
+  @Post(':name')
+  postToObject(@Param('plural') plural: string): never {
+    return this.refuseMethod(plural, ['get', 'update', 'delete'])
+  }
+
+  @Put()
+  putToCollection(@Param('plural') plural: string): never {
+    return this.refuseMethod(plural, ['list', 'create'])
+  }
+
+  @Delete()
+  deleteCollection(@Param('plural') plural: string): never {
+    return this.refuseMethod(plural, ['list', 'create'])
+  }
+
+  /** Says which methods the path does have. */
+  private refuseMethod(plural: string, verbs: Verb[]): never {
+    const { kind } = this.resources.get(plural)
+    const allow = verbs.filter((verb) => kind.verbs.includes(verb)).map((verb) => methods[verb])
+    throw new DomainError('MethodNotAllowed', `this path takes ${allow.join(', ')} only`, { kind: plural, allow })
+  }
+
   /** The kind of a path segment, if it offers the verb. Throws NotFound or MethodNotAllowed. */
   private offered(plural: string, verb: Verb): Resource {
     const resource = this.resources.get(plural)

@@ -308,6 +308,17 @@ describe('a project', () => {
 })
 
 describe('instances', () => {
+  it.each([
+    ['POST', 'servers/some', 'GET, PUT, DELETE'],
+    ['PUT', 'servers', 'GET, POST'],
+    ['DELETE', 'servers', 'GET, POST'],
+    ['POST', 'instances/some', 'GET, DELETE'],
+    ['PUT', 'instances', 'GET'],
+  ])('answer %s on %s with 405 and what the path takes', async (method, path, allow) => {
+    const refused = await daemon.send(`/api/v1/${path}`, { method, body: {} })
+    expect([refused.status, refused.headers.get('allow')]).toEqual([405, allow])
+  })
+
   it.each(['POST', 'PUT', 'PATCH'])('answer %s with 405 and what they allow', async (method) => {
     const path = method === 'POST' ? '/api/v1/instances' : '/api/v1/instances/any'
     const refused = await daemon.send(path, { method, body: { name: 'any' } })

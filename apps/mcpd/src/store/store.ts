@@ -75,7 +75,7 @@ const connect = async (
     follower,
     projector,
     resources,
-    objects: new Objects(readModel(pool), epoch, MODEL.name),
+    objects: new Objects(readModel(pool), epoch, MODEL),
     requests: new RequestRunner(log, visibility),
     async close() {
       await projector.stop()
