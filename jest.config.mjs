@@ -20,6 +20,8 @@ const dockerOnly = ['\\.docker\\.', '/node_modules/', '/dist/']
  * docker: what needs a Docker Engine as well; `.ci/run` starts one.
  */
 export default {
+  // Real databases and processes on a busy machine: a limit against hanging, not a measure.
+  testTimeout: 60_000,
   projects: [
     project('unit', ['<rootDir>/{apps,libs,test}/**/*.spec.ts'], {
       testPathIgnorePatterns: ['\\.int\\.spec\\.ts$', '/test/acceptance/', ...dockerOnly],

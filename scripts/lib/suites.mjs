@@ -54,7 +54,8 @@ export const runSuite = async ({ name, project, args = [], env = {}, quiet = fal
   const file = join(root, '.cache', `jest-${project}-${process.pid}.json`)
   const started = Date.now()
   // The flag that takes a list stands before another flag, lest it eat the patterns in `args`.
-  const flags = ['--selectProjects', project, '--passWithNoTests', '--json', `--outputFile=${file}`]
+  // A test that failed half-way may leave a child behind, which would keep jest from ending.
+  const flags = ['--selectProjects', project, '--passWithNoTests', '--forceExit', '--json', `--outputFile=${file}`]
   const { code, output } = await runJest([...flags, ...args], env, quiet)
   const result = count(readReport(file), code, args.length > 0)
   rmSync(file, { force: true })

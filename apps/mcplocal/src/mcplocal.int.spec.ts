@@ -1,3 +1,4 @@
+import { until as untilTrue } from '../../../test/support/binaries'
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals'
 import type { Connections } from '@mcpctl/gateway/connections'
 import { gatewayFor, serve } from '@mcpctl/gateway/fixtures/edge'
@@ -128,6 +129,8 @@ describe('mcplocal', () => {
     await echo('before')
     await first.close()
     const second = await serve(gateway(), first.port)
+    // A call on a connection that breaks at that very moment is refused rather than perhaps done twice: the client asks again.
+    await untilTrue('the session goes on', () => echo('again'))
     const answers = await Promise.all([echo('a'), echo('b'), echo('c')])
     expect(JSON.stringify(answers)).toContain('Echo: c')
     await second.close()
