@@ -70,7 +70,8 @@ export class DockerDriver implements Driver {
     this.#packages = options.packages ?? new PackageStore(join(directory, 'packages'), logger)
     this.#logs = new InstanceLogs(join(directory, 'logs'), logger)
     this.#events = new DockerEvents(this.#engine, storeId, {
-      changed: (uid) => {
+      changed: (uid, containerId) => {
+        this.#units.doubt(containerId)
         this.#changed(uid)
       },
       connected: () => void this.#reconnect(),
@@ -170,13 +171,12 @@ export class DockerDriver implements Driver {
     this.#events.open()
   }
 
-  close(): Promise<void> {
+  async close(): Promise<void> {
     this.#isClosed = true
     this.#events.close()
-    this.#packages.close()
     for (const uid of [...this.#attachments.keys()]) this.#detach(uid)
     this.#logs.close()
-    return Promise.resolve()
+    await this.#packages.close()
   }
 
   #assertOpen(): void {

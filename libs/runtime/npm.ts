@@ -58,9 +58,15 @@ export const runNpm = async (
     }
     child.stdout.on('data', keep)
     child.stderr.on('data', keep)
-    child.on('error', reject)
+    let failure: Error | undefined
+    child.on('error', (error) => {
+      failure = error
+      if (child.pid === undefined) reject(error)
+    })
+    // Not before it is gone: until then it may write into the directory that the caller removes.
     child.on('close', (code, endedBy) => {
-      if (endedBy === 'SIGKILL') reject(new Error(`npm did not finish within ${String(timeoutMs / 1000)} s`))
+      if (failure) reject(failure)
+      else if (endedBy === 'SIGKILL') reject(new Error(`npm did not finish within ${String(timeoutMs / 1000)} s`))
       else resolve({ code, output })
     })
   })

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { mkdir, readFile, readdir, realpath, rename, rm, stat, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import pLimit from 'p-limit'
 import { StartError } from './driver'
 import { runNpm } from './npm'
@@ -43,9 +43,11 @@ export class PackageStore {
     private readonly log: RuntimeLog,
   ) {}
 
-  /** Ends installations under way; they leave nothing behind. */
-  close(): void {
+  /** Ends installations under way and waits for that; they leave nothing behind. */
+  async close(): Promise<void> {
     this.#ending.abort()
+    const ours = [...installing].filter(([root]) => dirname(root) === this.directory)
+    await Promise.allSettled(ours.map(([, install]) => install))
   }
 
   /** Throws StartError: CreateConfigError for a malformed name, PackageInstallFailed when npm cannot install it. */

@@ -120,7 +120,7 @@ export class ProcessDriver implements Driver {
     this.#isClosed = true
     const stopped = [...this.#units.keys()].map((uid) => this.#locks.run(uid, () => this.#end(uid, closeGraceSeconds)))
     await Promise.all(stopped)
-    this.#packages.close()
+    await this.#packages.close()
     this.#logs.close()
   }
 
