@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { join } from 'node:path'
 import { pause, until } from '../support/binaries'
-import { throughMcplocal, type ToolClient } from '../support/mcp-clients'
+import { overHttp, throughMcplocal, type ToolClient } from '../support/mcp-clients'
 import { Sandbox } from '../support/mcpd-process'
-import { converged, intact, memory } from './world'
+import { converged, everything, intact, memory, packageOf, rows } from './world'
 
 describe('a database that dies', () => {
   let sandbox: Sandbox
@@ -54,11 +55,58 @@ describe('a database that dies', () => {
     }
   }
 
+  /** Every instance with its process, and how often it was started again. */
+  const running = async () => {
+    const { items } = await sandbox.api().list('instances')
+    const found = items.map(
+      ({ metadata, status }) => `${metadata.name} ${String(status['handle'])} ${String(status['restarts'])}`,
+    )
+    return found.toSorted()
+  }
+
   const lost = async (acknowledged: Map<string, string>) => {
     const { items } = await sandbox.api().list('projects')
     const found = new Map(items.map(({ metadata }) => [metadata.name, metadata.uid]))
     return [...acknowledged].filter(([name, uid]) => found.get(name) !== uid)
   }
+
+  it('is not noticed by what runs: processes, their memory and the sessions of clients', async () => {
+    const thinking = { name: 'thinking', package: packageOf('sequential-thinking'), transport: 'stdio', replicas: 1 }
+    const web = everything('web', 1, { transport: 'http', args: ['streamableHttp'], path: '/mcp' })
+    const graph = [{ name: 'MEMORY_FILE_PATH', value: join(await sandbox.folder('files'), 'graph.jsonl') }]
+    const servers = [thinking, web, memory('graph', 1, { env: graph })]
+    await sandbox.api().apply({ servers, projects: [{ name: 'all', servers: ['thinking', 'web', 'graph'] }] })
+    await converged(sandbox)
+    const sessions = [await throughMcplocal(sandbox, 'all'), await overHttp(sandbox, 'projects/all')]
+    const think = async (session: ToolClient, n: number) => {
+      const thought = { thought: `${n}`, nextThoughtNeeded: true, thoughtNumber: n, totalThoughts: 100 }
+      const answer = await session.call('thinking__sequentialthinking', thought)
+      return (JSON.parse(answer) as { thoughtHistoryLength: number }).thoughtHistoryLength
+    }
+    const entities = [{ name: 'mcpctl', entityType: 'program', observations: ['runs on'] }]
+    await sessions[0]?.call('graph__create_entities', { entities })
+    let thoughts = 0
+    for (const session of sessions) expect(await think(session, thoughts + 1)).toBe(++thoughts)
+    const before = await running()
+    expect(before).toHaveLength(5)
+    for (let round = 0; round < 2; round++) {
+      const pid = await sandbox.postmaster()
+      process.kill(pid, 'SIGKILL')
+      await until('another PostgreSQL runs', async () => (await sandbox.postmaster()) !== pid)
+      await until('the daemon leads again', async () => (await sandbox.api().status()).leader.self)
+      await converged(sandbox)
+      for (const session of sessions) {
+        expect(await think(session, thoughts + 1)).toBe(++thoughts)
+        expect(await session.call('graph__read_graph')).toContain('runs on')
+        expect(await session.call('web__echo', { message: 'still' })).toBe('Echo: still')
+      }
+      expect(await running()).toEqual(before)
+    }
+    const ended = "select type from es.event where type in ('InstanceExited', 'InstanceRestarted', 'InstanceStopped')"
+    expect(await rows(sandbox, ended)).toEqual([])
+    expect(await sandbox.must('get', 'instances', '--no-headers')).not.toMatch(/Running +[1-9]/)
+    for (const session of sessions) await session.close()
+  }, 120_000)
 
   it('loses no acknowledged write, comes back by itself, and the daemon says 503 until then', async () => {
     const { acknowledged, others, end } = writers(4, 'write')
