@@ -9,7 +9,7 @@ const longestDelayMs = 5_000
 
 export interface EventListeners {
   /** Something happened to the container of this instance. */
-  changed(instanceUid: string): void
+  changed(instanceUid: string, containerId: string): void
   /** The engine can be heard (again): anything may have happened meanwhile. */
   connected(): void
 }
@@ -75,8 +75,8 @@ export class DockerEvents {
       lines.close()
     })
     for await (const line of lines) {
-      const uid = instanceIn(line)
-      if (uid !== undefined) this.listeners.changed(uid)
+      const { uid, id } = concerned(line)
+      if (uid !== undefined && id !== undefined) this.listeners.changed(uid, id)
     }
   }
 
@@ -85,11 +85,11 @@ export class DockerEvents {
   }
 }
 
-const instanceIn = (line: string): string | undefined => {
+const concerned = (line: string): { uid?: string | undefined; id?: string | undefined } => {
   try {
-    const event = JSON.parse(line) as { Actor?: { Attributes?: Record<string, string> } }
-    return event.Actor?.Attributes?.[labels.instance]
+    const { Actor } = JSON.parse(line) as { Actor?: { ID?: string; Attributes?: Record<string, string> } }
+    return { uid: Actor?.Attributes?.[labels.instance], id: Actor?.ID }
   } catch {
-    return undefined
+    return {}
   }
 }

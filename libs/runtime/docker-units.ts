@@ -17,10 +17,17 @@ export class DockerUnits {
   /** A container is started once in its life, so what was seen stays true for as long as its state does. */
   readonly #seen = new Map<string, { state: string; unit: Unit }>()
 
+  readonly #doubted = new Set<string>()
+
   constructor(
     private readonly engine: DockerEngine,
     private readonly storeId: string,
   ) {}
+
+  /** The engine tells of an end before its list does: what the list says of this container is checked until the two agree. */
+  doubt(containerId: string): void {
+    this.#doubted.add(containerId)
+  }
 
   async list(): Promise<Unit[]> {
     const filters = { label: [`${labels.store}=${this.storeId}`] }
@@ -59,6 +66,7 @@ export class DockerUnits {
   /** Resolves when the container and its anonymous volumes are gone. */
   async remove(containerId: string): Promise<void> {
     this.#seen.delete(containerId)
+    this.#doubted.delete(containerId)
     try {
       await this.engine.call((docker) => docker.getContainer(containerId).remove({ force: true, v: true }), removalMs)
     } catch (error) {
@@ -89,10 +97,11 @@ export class DockerUnits {
 
   async #look({ Id, State }: Docker.ContainerInfo): Promise<Unit | undefined> {
     const seen = this.#seen.get(Id)
-    if (seen?.state === State) return seen.unit
+    if (seen?.state === State && !this.#doubted.has(Id)) return seen.unit
     const container = await this.engine.find((docker) => docker.getContainer(Id).inspect())
     if (!container) return undefined
     const unit = unitOf(container)
+    if (container.State.Status === State) this.#doubted.delete(Id)
     // Only what the inspection agrees with is kept: the state may have changed between the two answers.
     if (container.State.Status === State && unit.state !== 'created') this.#seen.set(Id, { state: State, unit })
     return unit
