@@ -88,5 +88,7 @@ export interface InstanceStatus {
   handshake?: Handshake
   lastExit?: { code: number | null; signal: string | null; oom: boolean; at: string; reason: string; message: string }
   nextStartAt?: string
+  /** Why it failed last; until it is ready again. */
+  lastFailure?: { phase: string; reason: ConditionReason; message: string }
   conditions: Condition[]
 }

@@ -40,9 +40,11 @@ const created = (identity: InstanceIdentity, at: string): InstanceObject => ({
   },
 })
 
+const isBlameless = (reason: ConditionReason) => reason === 'DaemonRestarted' || reason === 'NodeLost'
+
 /** From the second failure on it is a loop; the first shows its own reason. */
 const failurePhase = (reason: ConditionReason, failures: number): string => {
-  if (reason === 'DaemonRestarted' || reason === 'NodeLost') return 'Pending'
+  if (isBlameless(reason)) return 'Pending'
   const own = reason === 'ImagePullBackOff' || reason === 'PackageInstallFailed' || reason === 'CreateConfigError'
   return failures < 2 || own ? reason : 'CrashLoopBackOff'
 }
@@ -69,12 +71,14 @@ const started = (
   }),
 })
 
+const withoutFailure = ({ lastFailure: _, ...status }: InstanceStatus): InstanceStatus => status
+
 const ready = (
   status: InstanceStatus,
   { data }: Extract<InstanceEvent, { type: 'InstanceReady' }>,
   at: string,
 ): InstanceStatus => ({
-  ...status,
+  ...withoutFailure(status),
   phase: 'Running',
   ready: true,
   readySince: data.at,
@@ -105,7 +109,9 @@ const failed = (
 ): InstanceStatus => {
   const { reason, message, failures, nextStartAt } = event.data
   const conditions = readyCondition(status.conditions, false, { reason, message, at })
-  const waiting = { ...withoutRun(status), phase: failurePhase(reason, failures), failures, nextStartAt, conditions }
+  const phase = failurePhase(reason, failures)
+  const failure = isBlameless(reason) ? {} : { lastFailure: { phase, reason, message } }
+  const waiting = { ...withoutRun(status), ...failure, phase, failures, nextStartAt, conditions }
   if (event.type === 'InstanceStartFailed') return waiting
   const { code, signal, oom, at: exitedAt } = event.data
   return { ...waiting, lastExit: { code, signal, oom, at: exitedAt, reason, message } }

@@ -54,6 +54,14 @@ const connectionOf = (state: ConnectionState): PlannedInstance['connection'] => 
   }
 }
 
+const knownOf = ({ handle, protocol, tools, lastFailure, nextStartAt }: InstanceStatus): Partial<PlannedInstance> => ({
+  ...(handle !== undefined && { handle }),
+  ...(protocol !== undefined && { protocol }),
+  ...(tools !== undefined && { tools }),
+  ...(lastFailure && { failure: lastFailure }),
+  ...(nextStartAt !== undefined && { nextStartAt: Date.parse(nextStartAt) }),
+})
+
 /** One instance as the plan sees it. `unit` is undefined when the driver has none, `unknown` when it cannot be asked. */
 export const plannedInstance = (
   row: InstanceRow,
@@ -74,10 +82,7 @@ export const plannedInstance = (
     failures: status.failures,
     reason: (condition?.reason ?? 'Starting') satisfies ConditionReason,
     message: condition?.message ?? '',
-    ...(status.handle !== undefined && { handle: status.handle }),
-    ...(status.protocol !== undefined && { protocol: status.protocol }),
-    ...(status.tools !== undefined && { tools: status.tools }),
-    ...(status.nextStartAt !== undefined && { nextStartAt: Date.parse(status.nextStartAt) }),
+    ...knownOf(status),
     unit: seen.unit ?? 'none',
     connection: connectionOf(seen.connection),
     busy: seen.busy,

@@ -38,6 +38,7 @@ const failing = ready({
   reason: 'Error',
   message: 'exited with code 1',
   failures: 4,
+  failure: { phase: 'CrashLoopBackOff', reason: 'Error', message: 'exited with code 1' },
   unit: 'none',
 })
 const blameless = ready({ ready: false, state: 'waiting', phase: 'Pending', reason: 'DaemonRestarted', unit: 'none' })
@@ -123,14 +124,30 @@ describe('the status of a server', () => {
       ...failing,
       name: 'github-new-7',
       failures: 9,
-      reason: 'OOMKilled',
-      message: 'ran out of memory',
+      failure: { phase: 'CrashLoopBackOff', reason: 'OOMKilled', message: 'ran out of memory' },
     } as const
     const degraded = observe(server, [failing, worse]).conditions.find(({ type }) => type === 'Degraded')
     expect(degraded).toMatchObject({
       reason: 'OOMKilled',
       message: 'instance github-new-7: ran out of memory; see: mcpctl logs instance/github-new-7',
     })
+  })
+
+  it('goes on saying so while the instance starts once more', () => {
+    const again = { ...failing, state: 'running', phase: 'Starting', reason: 'Starting' } as const
+    expect(conditions([ready(), again])).toContain('Degraded=True Error')
+    expect(brief([ready(), again])).toEqual(['CrashLoopBackOff', 2, 2, 1])
+    expect(conditions([ready(), { ...again, ready: true }])).toContain('Degraded=False AsExpected')
+  })
+
+  it('points to the description of one that never ran: it has no log', () => {
+    const failure = {
+      phase: 'PackageInstallFailed',
+      reason: 'PackageInstallFailed',
+      message: 'no such package',
+    } as const
+    const degraded = observe(server, [{ ...failing, failure }]).conditions.find(({ type }) => type === 'Degraded')
+    expect(degraded?.message).toBe('instance github-new-1: no such package; see: mcpctl describe instance/github-new-1')
   })
 
   it('says of which generation it speaks', () => {

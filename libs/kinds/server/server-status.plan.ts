@@ -9,16 +9,19 @@ interface Counted {
   ready: number
   /** Ready and of the newest template. */
   current: number
-  failing: PlannedInstance | undefined
+  /** The instance that has failed most often and has not been ready since. */
+  failing: { name: string; failure: NonNullable<PlannedInstance['failure']> } | undefined
 }
 
-const isFailing = ({ state, reason }: PlannedInstance) =>
-  state === 'waiting' && reason !== 'DaemonRestarted' && reason !== 'NodeLost'
+const failingOf = (live: PlannedInstance[]): Counted['failing'] =>
+  [...live]
+    .sort((a, b) => b.failures - a.failures)
+    .flatMap(({ name, failure, ready }) => (failure && !ready ? [{ name, failure }] : []))[0]
 
 const count = (server: PlannedServer, instances: PlannedInstance[]): Counted => {
   const live = instances.filter(({ state }) => state !== 'draining')
   const updated = live.filter(({ templateHash }) => templateHash === server.templateHash)
-  const failing = [...live].sort((a, b) => b.failures - a.failures).find(isFailing)
+  const failing = failingOf(live)
   const ready = live.filter((instance) => instance.ready)
   const current = updated.filter((instance) => instance.ready).length
   return { server, live, updated: updated.length, ready: ready.length, current, failing }
@@ -33,7 +36,7 @@ const phaseOf = (counted: Counted): string => {
   if (live.some(isUnknown)) return 'Unknown'
   if (isComplete(counted)) return 'Running'
   if (!failing) return 'Progressing'
-  return ready >= server.replicas ? 'Degraded' : failing.phase
+  return ready >= server.replicas ? 'Degraded' : failing.failure.phase
 }
 
 type Judged = Omit<ObservedCondition, 'observedGeneration'>
@@ -69,14 +72,27 @@ const engineAway: Judged = {
 
 const isUnknown = ({ unit }: PlannedInstance) => unit === 'unknown'
 
+/** What never ran has written no log. */
+const neverRan: ConditionReason[] = [
+  'CreateConfigError',
+  'ImageNotFound',
+  'ImagePullBackOff',
+  'NameConflict',
+  'PackageInstallFailed',
+  'PortConflict',
+  'RunContainerError',
+]
+
+const hint = (reason: ConditionReason) => (neverRan.includes(reason) ? 'mcpctl describe ' : 'mcpctl logs ')
+
 const degradation = ({ failing, live }: Counted): Judged => {
   if (live.some(isUnknown)) return engineAway
   return failing
     ? {
         type: 'Degraded',
         status: 'True',
-        reason: failing.reason,
-        message: `instance ${failing.name}: ${failing.message}; see: mcpctl logs instance/${failing.name}`,
+        reason: failing.failure.reason,
+        message: `instance ${failing.name}: ${failing.failure.message}; see: ${hint(failing.failure.reason)}instance/${failing.name}`,
       }
     : { type: 'Degraded', status: 'False', reason: 'AsExpected', message: 'no instance fails' }
 }

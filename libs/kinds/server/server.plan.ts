@@ -30,6 +30,8 @@ export interface PlannedInstance {
   ready: boolean
   phase: string
   failures: number
+  /** Why it failed last, while it has not been ready since. */
+  failure?: { phase: string; reason: ConditionReason; message: string }
   /** Why it is not ready, in words. */
   message: string
   reason: ConditionReason
