@@ -48,6 +48,19 @@ describe('connections', () => {
     expect(connections.state('a')).toMatchObject({ reason: 'ProtocolError' })
   })
 
+  it('says that a server which only writes a log to standard output speaks no MCP, without repeating it', async () => {
+    const connections = connect({ stdioHandshakeMs: 1000 })
+    const child = start(['-e', `setInterval(() => console.log('token=hunter2'), 20)`])
+    connections.ensure('a', () => Promise.resolve(stdio(child)))
+    await until(() => connections.state('a').phase === 'failed')
+    const state = connections.state('a')
+    expect(state).toMatchObject({
+      reason: 'ProtocolError',
+      message: expect.stringMatching(/\d+ lines on standard output/),
+    })
+    expect(JSON.stringify(state)).not.toContain('hunter2')
+  })
+
   it('notices a frozen server, but not a busy one', async () => {
     const connections = connect()
     const child = start(crooked)

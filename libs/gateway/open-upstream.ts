@@ -30,8 +30,20 @@ export const openUpstream = async (connection: Connection, options: OpenOptions)
     return upstream
   } catch (error) {
     await upstream.close()
-    throw error
+    throw garbled(upstream, error) ?? error
   }
+}
+
+/** A server that writes its log to standard output is the usual reason for no answer; what it wrote is not repeated, it may hold secrets. */
+const garbled = (upstream: Upstream, error: unknown): ProtocolError | undefined => {
+  if (!(upstream instanceof StdioUpstream) || !(error instanceof UpstreamTimeout)) return undefined
+  const { garbage, oversized } = upstream.dropped
+  const dropped = garbage + oversized
+  if (dropped === 0) return undefined
+  const what = oversized > 0 ? 'not MCP messages or longer than 4 MiB' : 'not MCP messages'
+  return new ProtocolError(
+    `no answer to initialize, and ${dropped} lines on standard output that are ${what}; a stdio server must log to standard error`,
+  )
 }
 
 /**

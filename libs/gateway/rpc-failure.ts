@@ -25,7 +25,7 @@ export const explain = (error: unknown, server: string, instance: string): unkno
     new RpcFailure(code, message, { server, instance, reason })
   if (error instanceof UpstreamGone) {
     const effect = error.sent ? 'the call may or may not have taken effect' : 'the call was not sent'
-    const message = `instance "${instance}" of server "${server}" ended during the call: ${effect}; calling again goes to another instance`
+    const message = `instance "${instance}" of server "${server}" ended during the call: ${effect}; call again: another instance answers, or this one once it has started anew`
     return say(rpcCodes.instanceGone, 'InstanceGone', message)
   }
   if (error instanceof UpstreamTimeout)

@@ -15,11 +15,10 @@ const fields = new Map(
 
 const term = /^(!?)([\w./-]+)(?:(==|=|!=)(.*))?$/
 
+/** An empty selector is none; an empty part of one is a typing error, which must not widen what is meant. */
 const terms = (selector: string) =>
-  selector
-    .split(',')
+  (selector === '' ? [] : selector.split(','))
     .map((text) => text.trim())
-    .filter((text) => text !== '')
     .map((text) => {
       const [, not, key, operator, value] = term.exec(text) ?? []
       if (key === undefined || (not === '!' && operator !== undefined))

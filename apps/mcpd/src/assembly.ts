@@ -48,7 +48,12 @@ export const assemble = async (config: Config, store: Store, logger: Logger): Pr
   })
   const serverInfo = { name: 'mcpctl', version }
   const connections = new Connections({ clientInfo: serverInfo })
-  const gateway = new Gateway({ routes: new ObjectRoutes(store.objects), connections, serverInfo })
+  const gateway = new Gateway({
+    routes: new ObjectRoutes(store.objects),
+    connections,
+    serverInfo,
+    warn: (message) => logger.warn(message),
+  })
   const daemon = new Daemon(config.dataDirectory)
   const module = AppModule.of({ store, drivers, connections, gateway, daemon })
   const door = {

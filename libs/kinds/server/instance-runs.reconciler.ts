@@ -13,7 +13,7 @@ const DRAIN_MS = 30_000
 const STOP_GRACE_SECONDS = 10
 const KILL_GRACE_SECONDS = 2
 const IDLE_MS = 10_000
-const EXIT_LOOKS = 10
+const EXIT_LOOKS = 30
 const EXIT_LOOK_MS = 100
 
 export interface RunDependencies {

@@ -157,6 +157,18 @@ describe('servers from images, in containers', () => {
     expect(after.filter((id) => before.includes(id))).toHaveLength(3)
   }, 60_000)
 
+  it('that are killed are started anew at once, also those that speak http', async () => {
+    const restartsOf = async () => Number((await copies(sandbox, 'web'))[0]?.status['restarts'])
+    const before = await restartsOf()
+    await (await containerOf('web')).kill()
+    // Well before three pings could have gone unanswered.
+    await until('it runs again', async () => (await restartsOf()) === before + 1, 15_000)
+    await engine.converged(sandbox)
+    const client = await overHttp(sandbox, 'servers/web')
+    expect(await client.call('echo', { message: 'again' })).toBe('Echo: again')
+    await client.close()
+  }, 60_000)
+
   it('that scale or change follow one by one, and the rest stays', async () => {
     await sandbox.must('scale', 'server/app', '--replicas=3')
     await engine.converged(sandbox)
