@@ -1,5 +1,5 @@
-/** How a column prints the value at its path. `age` is the time since an RFC 3339 instant. */
-export type ColumnFormat = 'text' | 'count' | 'age' | 'list' | 'yesno'
+/** How a column prints the value at its path. `age` is the time since an RFC 3339 instant, `short` the first 12 characters. */
+export type ColumnFormat = 'text' | 'count' | 'age' | 'list' | 'yesno' | 'short'
 
 /** A table column as data, so that an older client can print a newer kind. */
 export interface Column {

@@ -89,7 +89,9 @@ export class ManifestRefused extends Error {
   constructor(
     readonly refusal: ApiError,
     readonly locate: Locate,
-    /** What the pointers' first two parts stand for: `servers/0` → the kind's and the object's name. */
+    /** How many parts of a pointer name the object: two in a bundle (`/servers/0`), none where it was sent alone. */
+    readonly depth: 0 | 2,
+    /** The kind's and the object's name for those parts. */
     readonly nameAt: (pointer: string) => { kind: string; name: string } | undefined,
   ) {
     super(refusal.message)
@@ -113,14 +115,15 @@ export const exitCode = (error: unknown): ExitCode => {
 export const finalCode = (code: ExitCode, env: Record<string, string | undefined>): ExitCode =>
   env['MCPCTL_EXIT_CODES'] === 'kubectl' && code >= exit.usage && code <= exit.internal ? exit.negative : code
 
-/** `/servers/0/env/1/value` or `/spec/env/1/value` → `spec.env[1].value`. */
-export const fieldPath = (pointer: string): string => {
+/** `/env/1/value` or `/spec/env/1/value` → `spec.env[1].value`; in a bundle, at depth 2, `/servers/0/env/1/value` too. */
+export const fieldPath = (pointer: string, depth: 0 | 2 = 0): string => {
   const parts = pointer
     .split('/')
     .slice(1)
     .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'))
-  const inEntry = /^\d+$/.test(parts[1] ?? '') ? parts.slice(2) : parts
-  const [first, ...rest] = inEntry
+  // About the bundle itself rather than about one of its entries.
+  if (parts.length < depth) return parts.join('.')
+  const [first, ...rest] = parts.slice(depth)
   if (first === undefined) return ''
   const rooted =
     first === 'spec' || first === 'metadata'
@@ -132,16 +135,21 @@ export const fieldPath = (pointer: string): string => {
   }, '')
 }
 
-const fieldLine = (error: FieldError, locate?: Locate): string => {
-  const where = locate?.(error.pointer)
-  const path = fieldPath(error.pointer)
+interface Place {
+  depth: 0 | 2
+  locate: Locate
+}
+
+const fieldLine = (error: FieldError, place?: Place): string => {
+  const where = place?.locate(error.pointer)
+  const path = fieldPath(error.pointer, place?.depth)
   return `* ${path === '' ? '' : `${path}: `}${error.message}${where ? ` (${where})` : ''}`
 }
 
-const invalidLines = (problem: Problem, errors: readonly FieldError[], locate?: Locate): string[] => {
+const invalidLines = (problem: Problem, errors: readonly FieldError[], place?: Place): string[] => {
   const kind = problem.kind ? singularTitle(problem.kind) : 'object'
   const named = problem.name ? `${kind} "${problem.name}"` : kind
-  return [`The ${named} is invalid:`, ...errors.map((error) => fieldLine(error, locate))]
+  return [`The ${named} is invalid:`, ...errors.map((error) => fieldLine(error, place))]
 }
 
 /** `servers`, `server` or `Server` → `Server`, as error texts of kubectl show it. */
@@ -175,14 +183,18 @@ const problemLines = (problem: Problem): string[] => {
   }
 }
 
-const refusedLines = ({ refusal, locate, nameAt }: ManifestRefused): string[] => {
+const refusedLines = (refused: ManifestRefused): string[] => {
+  const { refusal, depth, nameAt } = refused
   const groups = new Map<string, FieldError[]>()
   for (const error of refusal.problem.errors ?? []) {
-    const key = error.pointer.split('/').slice(0, 3).join('/')
+    const key = error.pointer
+      .split('/')
+      .slice(0, depth + 1)
+      .join('/')
     groups.set(key, [...(groups.get(key) ?? []), error])
   }
   if (refusal.problem.reason !== 'Invalid' || groups.size === 0) return problemLines(refusal.problem)
-  return [...groups].flatMap(([key, errors]) => invalidLines({ ...refusal.problem, ...nameAt(key) }, errors, locate))
+  return [...groups].flatMap(([key, errors]) => invalidLines({ ...refusal.problem, ...nameAt(key) }, errors, refused))
 }
 
 const connectionLines = (error: ConnectionError): string[] => {

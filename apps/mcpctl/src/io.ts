@@ -13,8 +13,8 @@ export interface Io {
   out(text: string): void
   err(text: string): void
   readInput(): Promise<string>
-  /** Shows the question on stderr and answers the line typed. */
-  ask(question: string): Promise<string>
+  /** Shows the question on stderr and answers the line typed: empty at the end of input, undefined after Ctrl-C. */
+  ask(question: string): Promise<string | undefined>
 }
 
 const readAll = async (): Promise<string> => {
@@ -23,11 +23,25 @@ const readAll = async (): Promise<string> => {
   return Buffer.concat(chunks).toString('utf8')
 }
 
-const askOnTerminal = async (question: string): Promise<string> => {
+interface Terminal {
+  input: NodeJS.ReadableStream
+  output: NodeJS.WritableStream
+}
+
+/** Shows the question and answers the line typed: empty at the end of input, undefined after Ctrl-C. */
+export const askOn = async ({ input, output }: Terminal, question: string): Promise<string | undefined> => {
   const { createInterface } = await import('node:readline/promises')
-  const lines = createInterface({ input: process.stdin, output: process.stderr })
+  const lines = createInterface({ input, output })
   try {
-    return await lines.question(question)
+    return await new Promise<string | undefined>((resolve, reject) => {
+      lines.once('SIGINT', () => {
+        output.write('\n')
+        resolve(undefined)
+      })
+      // At the end of input the question itself never settles.
+      lines.once('close', () => resolve(''))
+      lines.question(question).then(resolve, reject)
+    })
   } finally {
     lines.close()
   }
@@ -62,7 +76,7 @@ export const processIo = (): Io => {
     out: writer('stdout'),
     err: writer('stderr'),
     readInput: readAll,
-    ask: askOnTerminal,
+    ask: (question) => askOn({ input: process.stdin, output: process.stderr }, question),
   }
 }
 

@@ -9,6 +9,7 @@ import { globalOptions } from './global-options'
 import type { Io } from './io'
 import { Session } from './session'
 import type { GlobalFlags } from './session'
+import { clientVersion } from './version'
 
 /** The parser stopped after printing help or a version: nothing went wrong. */
 export class HelpShown extends Error {}
@@ -103,7 +104,10 @@ export interface ProgramOptions {
 
 /** The command tree. A command's own flags are declared when it is about to run. */
 export const createProgram = ({ io, programFile, onSession }: ProgramOptions): Command => {
-  const program = new Command('mcpctl').description('kubectl for MCP servers').usage('COMMAND [flags]')
+  const program = new Command('mcpctl')
+    .description('kubectl for MCP servers')
+    .usage('COMMAND [flags]')
+    .version(`Client Version: ${clientVersion}`, '--version', "print the client's version")
   const open: OpenSession = (command) => {
     const session = new Session(io, collectFlags(command), programFile)
     onSession?.(session)

@@ -90,6 +90,7 @@ export class Session {
     const listed = what.map((line) => `  ${escapeText(line)}\n`).join('')
     this.io.err(`About to ${action} ${amount} in context "${escapeText(name)}" (${server}):\n${listed}`)
     const answer = await this.io.ask('Continue? [y/N] ')
+    if (answer === undefined) throw new CliError(exit.interrupted, 'interrupted; nothing was changed')
     if (!/^y(es)?$/i.test(answer.trim())) throw new CliError(exit.negative, `not confirmed; nothing was changed`)
   }
 

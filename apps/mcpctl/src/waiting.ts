@@ -8,10 +8,22 @@ const pollMs = 200
 const pause = (milliseconds: number) => new Promise<void>((resolve) => setTimeout(resolve, milliseconds))
 
 /** What a look at the world said: done, or what is still missing, in words for the time-out. */
-export type Look = { met: true } | { met: false; missing: string }
+export type Look = { met: true } | { met: false; missing: string; object?: ResourceObject }
 
 export const met: Look = { met: true }
 export const unmet = (missing: string): Look => ({ met: false, missing })
+
+/** The look together with the object that it was at, so that the time-out can say more about it. */
+export const lookingAt = (object: ResourceObject, look: Look): Look => (look.met ? look : { ...look, object })
+
+const timedOut = ({ kind, name }: Target, { missing, object }: Exclude<Look, { met: true }>): CliError => {
+  const text = `timed out waiting for the condition on ${kind.plural}/${name}: ${missing}`
+  if (!object || kind.plural !== 'servers') return new CliError(exit.timeout, text)
+  const degraded = conditionsOf(object).find(({ type, status }) => type === 'Degraded' && status === 'True')
+  const why = degraded ? `Degraded=True${reasonText(degraded)}` : ''
+  const more = why === '' || missing.includes(why) ? '' : `; ${why}`
+  return new CliError(exit.timeout, `${text}${more}`, `see: mcpctl describe ${kind.singular}/${name}`)
+}
 
 /** Looks every 200 ms until it is done. Throws (exit 8) with the last look's words; a limit of 0 looks once. */
 export const waitUntil = async (target: Target, limitMs: number, look: () => Promise<Look>): Promise<void> => {
@@ -20,10 +32,7 @@ export const waitUntil = async (target: Target, limitMs: number, look: () => Pro
     const found = await look()
     if (found.met) return
     const left = deadline - performance.now()
-    if (left <= 0) {
-      const subject = `${target.kind.plural}/${target.name}`
-      throw new CliError(exit.timeout, `timed out waiting for the condition on ${subject}: ${found.missing}`)
-    }
+    if (left <= 0) throw timedOut(target, found)
     await pause(Math.min(pollMs, left))
   }
 }
@@ -90,7 +99,7 @@ export const waitForRollout = (client: Client, target: Target, limitMs: number):
     const object = await findObject(client, target)
     if (!object) return unmet('it does not exist')
     const available = lookAtCondition(object, 'Available', 'True')
-    return available.met ? isSettled(object) : available
+    return lookingAt(object, available.met ? isSettled(object) : available)
   })
 
 /** Waits until the object is gone; one of the same name with another uid counts as gone. */

@@ -192,6 +192,23 @@ describe('changing things', () => {
       })
     })
 
+    it('shows every field that was refused below one heading', async () => {
+      const errors = [
+        ['/env/0/name', 'Invalid value: "1A"'],
+        ['/name', 'too long'],
+        ['/replicas', 'too many'],
+      ].map(([pointer, message]) => ({ pointer, code: 'x', message }))
+      daemon.route = () => problem(422, 'Invalid', 'invalid', { errors })
+      expect((await cli.type('create server a --package npm:x@1.0.0 --env 1A=b')).err).toBe(
+        'The Server "a" is invalid:\n' +
+          '* spec.env[0].name: Invalid value: "1A"\n* metadata.name: too long\n* spec.replicas: too many\n',
+      )
+      errors[0] = { pointer: '/servers/0', code: 'x', message: 'not a name' }
+      expect((await cli.type('create project p --server A')).err).toContain(
+        'The Project "p" is invalid:\n* spec.servers[0]: not a name\n',
+      )
+    })
+
     it('is refused when the name is taken', async () => {
       daemon.route = () => problem(409, 'AlreadyExists', 'servers "x" already exists', { kind: 'servers', name: 'x' })
       expect(await cli.type('create server x --image i:1')).toEqual({
@@ -244,6 +261,31 @@ describe('changing things', () => {
       expect(daemon.mutations).toEqual([])
       expect((await cli.type('delete servers --all', { answer: 'y' })).code).toBe(0)
       expect(daemon.mutations).toHaveLength(2)
+    })
+
+    it('changes nothing when the question is answered with Ctrl-C', async () => {
+      const answer = await cli.type('delete servers --all', { answer: '\u0003' })
+      expect(answer.code).toBe(130)
+      expect(answer.err).toMatch(/error: interrupted; nothing was changed\n$/)
+      expect(daemon.mutations).toEqual([])
+    })
+
+    it('lists --yes in its help', async () => {
+      expect((await cli.type('delete --help')).out).toContain('-y, --yes')
+    })
+
+    it.each(['', ',,', 'team=core,'])('selects nothing by "%s"', async (selector) => {
+      for (const line of [
+        ['delete', 'servers', '--yes'],
+        ['get', 'servers'],
+        ['describe', 'servers'],
+        ['wait', 'servers', '--for=delete'],
+      ]) {
+        const answer = await cli.run([...line, '-l', selector])
+        expect(answer.err).toContain(`error: invalid selector "${selector}": -l has an empty term`)
+        expect(answer.code).toBe(2)
+      }
+      expect(daemon.requests).toEqual([])
     })
 
     it('needs --yes where there is nobody to ask', async () => {
@@ -345,7 +387,7 @@ describe('changing things', () => {
       expect(await cli.type('wait server/x --for=condition=available --timeout=0')).toEqual({
         code: 8,
         out: '',
-        err: 'error: timed out waiting for the condition on servers/x: Available=False (ImagePullBackOff: manifest unknown)\n',
+        err: 'error: timed out waiting for the condition on servers/x: Available=False (ImagePullBackOff: manifest unknown)\nsee: mcpctl describe server/x\n',
       })
       expect((await cli.type('wait server/x --for=condition=Ready --timeout=0')).err).toContain(
         'no condition Ready is reported; there are Available',
@@ -353,6 +395,20 @@ describe('changing things', () => {
       expect((await cli.type('wait server/none --for=condition=Available --timeout=0')).err).toContain(
         'it does not exist',
       )
+    })
+
+    it('says why a server is degraded', async () => {
+      const conditions = [
+        condition('Available', 'False', 'MinimumReplicasUnavailable'),
+        condition('Degraded', 'True', 'CrashLoopBackOff', 'exit 1'),
+      ]
+      daemon.put('servers', server('github', { status: { conditions } }))
+      const why =
+        'error: timed out waiting for the condition on servers/github: Available=False (MinimumReplicasUnavailable); ' +
+        'Degraded=True (CrashLoopBackOff: exit 1)\nsee: mcpctl describe server/github\n'
+      expect((await cli.type('wait server/github --for=condition=Available --timeout=0')).err).toBe(why)
+      const applying = await cli.type('apply -f - --wait --timeout 1ms', { input: manifest })
+      expect(applying.err).toBe(`waiting for server/github …\n${why}`)
     })
 
     it('waits for existence, for fields and for the end', async () => {

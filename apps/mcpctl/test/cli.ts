@@ -1,7 +1,9 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { PassThrough } from 'node:stream'
 import { writeConfig } from '@mcpctl/client'
+import { askOn } from '../src/io'
 import type { Io } from '../src/io'
 import { runProgram } from '../src/run'
 
@@ -18,6 +20,13 @@ export interface CliOptions {
   terminal?: boolean
   columns?: number
   env?: Record<string, string>
+}
+
+/** A terminal whose user has typed this. */
+const typing = (text: string) => {
+  const input = new PassThrough()
+  input.write(text)
+  return { input, output: Object.assign(new PassThrough().resume(), { isTTY: true, columns: 80 }) }
 }
 
 /** A user with a home of their own, who types command lines and reads what comes back. */
@@ -44,7 +53,7 @@ export class Cli {
       readInput: () => Promise.resolve(options.input ?? ''),
       ask: (question) => {
         err += question
-        return Promise.resolve(options.answer ?? '')
+        return askOn(typing(`${options.answer ?? ''}\n`), question)
       },
     }
     const code = await runProgram(io, line, join(this.directory, 'mcpctl', 'main.js'))

@@ -108,6 +108,11 @@ describe('mcpctl get', () => {
     expect(JSON.parse(out)).toMatchObject({ instances: [{ kind: 'Instance', status: { phase: 'Running' } }] })
   })
 
+  it('shows as much of a handle as tells containers apart', async () => {
+    daemon.put('instances', instance('g', 'github', { status: { handle: '0123456789abcdef' } }))
+    expect((await cli.type('get instances -o wide')).out).toMatch(/ 0123456789ab /)
+  })
+
   it('filters by label', async () => {
     expect((await cli.type('get servers -l team=core -o name')).out).toBe('server/github\n')
   })

@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -31,6 +31,10 @@ let looks = 0
 const server = createServer((request, response) => {
   const path = request.url.split('?')[0]
   if (path === '/readyz') return response.writeHead(++looks > 2 ? 200 : 503).end('{}')
+  if (request.headers.authorization !== 'Bearer mcp_pat_x') {
+    const body = { status: 401, reason: 'Unauthorized', detail: 'no such token' }
+    return response.writeHead(401, { 'content-type': 'application/problem+json' }).end(JSON.stringify(body))
+  }
   if (path === '/api/v1/shutdown') { appendFileSync(join(directory, 'shutdown'), request.url); setTimeout(end, 50) }
   response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(status()))
 })
@@ -106,6 +110,31 @@ describe('the local daemon', () => {
     )
   })
 
+  it('says whose token it refuses', async () => {
+    await cli.type('up --timeout 20s', { env })
+    const config = readFileSync(cli.configFile, 'utf8')
+    writeFileSync(cli.configFile, config.replace('mcp_pat_x', 'mcp_pat_old'))
+    const answer = await cli.type('up', { env })
+    expect(answer.code).toBe(4)
+    expect(answer.err).toMatch(
+      /^error: the token of context "local" is not valid for the daemon at http:\S+; run: mcpctl down, then mcpctl up\n$/,
+    )
+  })
+
+  it("refuses another user's data directory", async () => {
+    mkdirSync(data, { mode: 0o555 })
+    chmodSync(cli.directory, 0o755)
+    // Root may write everywhere; anybody else is refused as they are.
+    const isRoot = process.geteuid?.() === 0
+    if (isRoot) process.seteuid?.(65_534)
+    const answer = await cli.type('up', { env }).finally(() => isRoot && process.seteuid?.(0))
+    expect(answer).toEqual({
+      code: 2,
+      out: '',
+      err: `error: cannot use the data directory ${data}: permission denied\nchoose another one with --data-dir\n`,
+    })
+  })
+
   it('is not confused with another process that has its number now', async () => {
     await cli.type('up --timeout 20s', { env })
     await cli.type('down', { env })
@@ -133,6 +162,7 @@ describe('the local daemon', () => {
   it('need not be there for what concerns the client alone', async () => {
     rmSync(cli.configFile, { force: true })
     expect((await cli.type('version --client -o json')).code).toBe(0)
+    expect(await cli.type('--version')).toEqual(await cli.type('version --client'))
     expect((await cli.type('api-resources --no-headers')).out).toMatch(
       /^servers {5}srv {4}get,list,create,update,delete {3}Server/,
     )

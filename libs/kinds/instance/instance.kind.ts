@@ -16,7 +16,7 @@ export const instanceKind = defineKind({
     { header: 'STATUS', path: 'status.phase' },
     { header: 'RESTARTS', path: 'status.restarts' },
     { header: 'DRIVER', path: 'spec.driver', wide: true },
-    { header: 'HANDLE', path: 'status.handle', wide: true },
+    { header: 'HANDLE', path: 'status.handle', as: 'short', wide: true },
     { header: 'SOURCE', path: 'spec.source', wide: true },
     { header: 'TEMPLATE-HASH', path: 'spec.templateHash', wide: true },
     { header: 'PROTOCOL', path: 'status.protocol', wide: true },

@@ -60,7 +60,7 @@ const send = async (session: Session, objects: readonly ManifestObject[], dryRun
     return results
   } catch (error) {
     if (!(error instanceof ApiError)) throw error
-    throw new ManifestRefused(error, locate, (pointer) => {
+    throw new ManifestRefused(error, locate, 2, (pointer) => {
       const object = find(pointer)
       return object && { kind: object.kind.name, name: object.entry.name }
     })

@@ -6,7 +6,7 @@ import { readSources } from '../manifest/files'
 import { parseManifests } from '../manifest/parse'
 import { parseFormat } from '../output/format'
 import type { Session } from '../session'
-import { collect } from './flags'
+import { collect, selectorOf } from './flags'
 import { findTarget, parseSelection } from '../targets'
 import type { Selection, Target } from '../targets'
 import { waitUntilGone } from '../waiting'
@@ -58,6 +58,7 @@ const refuseNonsense = (words: string[], flags: DeleteFlags): void => {
 
 const selectionOf = (words: string[], flags: DeleteFlags): Selection => {
   const selection = parseSelection(words, 'delete')
+  selectorOf(flags.selector, '-l')
   const bulk = flags.all === true || flags.selector !== undefined
   if (selection.targets && bulk) throw usage('name cannot be provided when --all or -l is specified')
   if (!selection.targets && !bulk)
@@ -162,6 +163,8 @@ export const runDelete = async (session: Session, request: DeleteRequest): Promi
 }
 
 export const define = (command: Command, open: OpenSession, run = runDelete): void => {
+  // Every command takes it, and here it is what scripts need.
+  command.options.find(({ long }) => long === '--yes')?.hideHelp(false)
   command
     .usage('TYPE NAME… | TYPE/NAME… | TYPE -l LABELS | TYPE --all | -f FILE [flags]')
     .argument('[words...]')

@@ -7,6 +7,7 @@ import type { Surroundings } from '../output/describe'
 
 import type { Session } from '../session'
 import { findTarget, parseSelection, requireKind } from '../targets'
+import { selectorOf } from './flags'
 import type { Selection } from '../targets'
 
 interface DescribeFlags {
@@ -22,6 +23,7 @@ export const parseDescribe = (words: string[], flags: DescribeFlags): DescribeRe
   const selection = parseSelection(words, 'describe')
   if (selection.targets && flags.selector !== undefined)
     throw usage('name cannot be provided when a selector is specified')
+  selectorOf(flags.selector, '-l')
   return { selection, ...(flags.selector === undefined ? {} : { selector: flags.selector }) }
 }
 

@@ -23,6 +23,13 @@ export const numberOf = (text: string | undefined, flag: string): number | undef
   return Number(text)
 }
 
+/** A selector as typed. An empty term would select everything, which nobody means who writes a selector. */
+export const selectorOf = (text: string | undefined, flag: string): string | undefined => {
+  if (text?.split(',').some((term) => term.trim() === ''))
+    throw usage(`invalid selector "${text}": ${flag} has an empty term; write it like key=value,other=value`)
+  return text
+}
+
 /** The record without what is undefined. */
 export const present = (record: Record<string, unknown>): Record<string, unknown> =>
   Object.fromEntries(Object.entries(record).filter(([, value]) => value !== undefined))

@@ -9,6 +9,7 @@ import { printTables } from '../output/objects'
 import type { Session } from '../session'
 import { findTarget, parseSelection } from '../targets'
 import type { Selection } from '../targets'
+import { selectorOf } from './flags'
 
 const formats = ['table', 'wide', 'yaml', 'json', 'name'] as const
 
@@ -37,6 +38,8 @@ export const parseGet = (words: string[], flags: GetFlags): GetRequest => {
   const selection = parseSelection(words, 'get')
   if (selection.targets && (flags.selector ?? flags.fieldSelector) !== undefined)
     throw usage('name cannot be provided when a selector is specified')
+  selectorOf(flags.selector, '-l')
+  selectorOf(flags.fieldSelector, '--field-selector')
   return { selection, everything: words[0] === 'all', format: parseFormat(flags.output, formats), flags }
 }
 

@@ -6,7 +6,7 @@ import type { OpenSession } from '../command-file'
 import { daemonProgram, ensureDaemon } from '../daemon/start'
 import type { Started } from '../daemon/start'
 import { parseTimeout } from '../duration'
-import { CliError, exit } from '../errors'
+import { CliError, exit, isReason } from '../errors'
 import { formatTable } from '../output/table'
 import type { Session } from '../session'
 
@@ -86,6 +86,22 @@ const warnAboutIgnored = (session: Session, flags: UpFlags): void => {
   session.warn(`mcpd was running already: ${names.join(', ')} had no effect; run mcpctl down first`)
 }
 
+/** `up` has found the daemon already, so it is not the answer to a token that is refused. */
+const statusFor = async ({ name, server, token }: Context): Promise<DaemonStatus> => {
+  const client = new Client({ server, token })
+  try {
+    return await client.status()
+  } catch (error) {
+    if (!isReason(error, 'Unauthorized')) throw error
+    throw new CliError(
+      exit.notLoggedIn,
+      `the token of context "${name}" is not valid for the daemon at ${server}; run: mcpctl down, then mcpctl up`,
+    )
+  } finally {
+    client.close()
+  }
+}
+
 /** Finds or starts the local daemon and says where it is. Doing it again changes nothing. */
 export const runUp = async (session: Session, flags: UpFlags): Promise<void> => {
   const { env } = session.io
@@ -103,12 +119,7 @@ export const runUp = async (session: Session, flags: UpFlags): Promise<void> => 
   })
   if (!started.isNew) warnAboutIgnored(session, flags)
   const context = await waitForContext(session, started)
-  const client = new Client({ server: context.server, token: context.token })
-  try {
-    report(session, { started, context, status: await client.status(), directory })
-  } finally {
-    client.close()
-  }
+  report(session, { started, context, status: await statusFor(context), directory })
 }
 
 export const define = (command: Command, open: OpenSession): void => {

@@ -7,9 +7,10 @@ import { throwAll, usage } from '../errors'
 import { parsePath, pathValue } from '../output/path'
 import type { Path } from '../output/path'
 import type { Session } from '../session'
+import { selectorOf } from './flags'
 import { parseSelection } from '../targets'
 import type { Selection, Target } from '../targets'
-import { findObject, lookAtCondition, met, unmet, waitUntil } from '../waiting'
+import { findObject, lookAtCondition, lookingAt, met, unmet, waitUntil } from '../waiting'
 import type { Look } from '../waiting'
 
 export type Goal =
@@ -60,6 +61,7 @@ export const parseWait = (words: string[], flags: WaitFlags): WaitRequest => {
   if (flags.for === undefined)
     throw usage('required flag(s) "for" not set', 'For example: mcpctl wait server/github --for=condition=Available')
   const selection = parseSelection(words, 'wait')
+  selectorOf(flags.selector, '-l')
   const bulk = flags.all === true || flags.selector !== undefined
   if (selection.targets && bulk) throw usage('name cannot be provided when --all or -l is specified')
   if (!selection.targets && !bulk) throw usage('no name was specified', 'Name the objects, or pass -l or --all.')
@@ -90,10 +92,10 @@ const waitForOne = async (session: Session, target: Target, { goal, timeoutMs }:
   let uid: string | undefined
   await waitUntil(target, timeoutMs, async () => {
     const object = await findObject(session.client, target)
-    if (goal.type !== 'delete') return object ? lookAt(object, goal) : unmet('it does not exist')
+    if (goal.type !== 'delete') return object ? lookingAt(object, lookAt(object, goal)) : unmet('it does not exist')
     // Another object of that name is not the one that we wait to see gone.
     uid ??= object?.metadata.uid
-    return object?.metadata.uid === uid && object ? unmet('it still exists') : met
+    return object && object.metadata.uid === uid ? lookingAt(object, unmet('it still exists')) : met
   })
   const verdict = { delete: 'deleted', create: 'created', condition: 'condition met', jsonpath: 'condition met' }
   session.print(`${target.kind.singular}/${target.name} ${verdict[goal.type]}\n`)

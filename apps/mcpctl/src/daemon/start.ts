@@ -142,24 +142,42 @@ const withLock = async <T>(directory: string, deadline: number, act: () => Promi
   }
 }
 
+const another = 'choose another one with --data-dir'
+
+const isRefused = (error: unknown): boolean =>
+  ['EACCES', 'EPERM'].includes(String(Reflect.get(error as object, 'code')))
+
+const notOurs = (directory: string) =>
+  new CliError(exit.usage, `cannot use the data directory ${directory}: permission denied`, another)
+
 const prepareDirectory = (directory: string): void => {
   try {
     makeDataDirectory(directory)
   } catch (error) {
+    if (isRefused(error)) throw notOurs(directory)
     const text = error instanceof Error ? error.message : String(error)
-    throw new CliError(exit.usage, `cannot make the data directory: ${text}`, 'choose another one with --data-dir')
+    throw new CliError(exit.usage, `cannot make the data directory: ${text}`, another)
+  }
+}
+
+const inDirectory = async <T>(directory: string, act: () => Promise<T>): Promise<T> => {
+  prepareDirectory(directory)
+  try {
+    return await act()
+  } catch (error) {
+    throw isRefused(error) ? notOurs(directory) : error
   }
 }
 
 /** Finds the daemon of the data directory or starts it, and waits until it is ready. Several callers at once start one. */
 export const ensureDaemon = async (options: StartOptions): Promise<Started> => {
   const deadline = performance.now() + options.timeoutMs
-  prepareDirectory(options.directory)
-  return withLock(options.directory, deadline, async () => {
+  const startOnce = async (): Promise<Started> => {
     if (await findDaemon(options.directory)) return waitUntilReady(options, deadline)
     if (!existsSync(options.daemonFile))
       throw new CliError(exit.usage, `there is no mcpd at ${options.daemonFile}`, 'build it first: npm run build')
     options.onLaunch()
     return waitUntilReady(options, deadline, await launch(options))
-  })
+  }
+  return inDirectory(options.directory, () => withLock(options.directory, deadline, startOnce))
 }

@@ -46,7 +46,7 @@ export const sendCreate = async (
         .slice(1)
         .filter((part, index) => index > 0 || (part !== 'spec' && part !== 'metadata'))
     const where = (pointer: string) => locate(path(pointer)) || undefined
-    throw new ManifestRefused(error, where, () => ({ kind: kind.name, name: entry.name }))
+    throw new ManifestRefused(error, where, 0, () => ({ kind: kind.name, name: entry.name }))
   }
 }
 

@@ -29,8 +29,11 @@ const list = (value: unknown): string => {
 
 const isAbsent = (value: unknown) => value === undefined || value === null || value === ''
 
+const shortLength = 12
+
 const formats: Record<ColumnFormat, (value: unknown, now: number) => string> = {
   text: (value) => (isAbsent(value) ? none : word(value)),
+  short: (value) => (isAbsent(value) ? none : word(value).slice(0, shortLength)),
   count,
   list,
   age: (value, now) => (isAbsent(value) ? none : age(value, now)),
