@@ -1,11 +1,11 @@
-import { createServer, type Server } from 'node:http'
+import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { execute, until } from './binaries'
 
-/** Stands before the usual npm registry, and never answers who asks for a package that it holds. */
+/** Stands before the usual npm registry, and does not answer who asks for a package that it holds. */
 export class SlowRegistry {
   private readonly held = new Set<string>()
-  private readonly asked = new Set<string>()
+  private readonly waiting: { name: string; response: ServerResponse }[] = []
 
   private constructor(
     private readonly server: Server,
@@ -18,9 +18,8 @@ export class SlowRegistry {
     const registry = new SlowRegistry(server, out.trim())
     server.on('request', ({ url = '' }, response) => {
       const name = decodeURIComponent(url).slice(1)
-      registry.asked.add(name)
-      if (registry.held.has(name)) return
-      response.writeHead(307, { location: new URL(url.slice(1), registry.usual).href }).end()
+      if (registry.held.has(name)) registry.waiting.push({ name, response })
+      else registry.send(name, response)
     })
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
     return registry
@@ -34,18 +33,26 @@ export class SlowRegistry {
 
   /** From now on nobody gets this package. Answers once somebody waits for it. */
   hold(name: string): { isAwaited(): Promise<true> } {
-    this.asked.delete(name)
     this.held.add(name)
-    return { isAwaited: () => until(`npm waits for ${name}`, () => this.asked.has(name) || undefined) }
+    const isAwaited = () => this.waiting.some((each) => each.name === name)
+    return { isAwaited: () => until(`npm waits for ${name}`, () => isAwaited() || undefined) }
   }
 
-  /** Lets it be had again by who asks anew. */
+  /** Lets it be had, by those who wait too. */
   release(name: string): void {
     this.held.delete(name)
+    for (const each of this.waiting.splice(0)) {
+      if (each.name === name) this.send(name, each.response)
+      else this.waiting.push(each)
+    }
   }
 
   async close(): Promise<void> {
     this.server.closeAllConnections()
     await new Promise((resolve) => this.server.close(resolve))
+  }
+
+  private send(name: string, response: ServerResponse): void {
+    response.writeHead(307, { location: new URL(name.replace('/', '%2f'), this.usual).href }).end()
   }
 }

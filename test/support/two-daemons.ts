@@ -3,7 +3,7 @@ import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { undo, until } from './binaries'
-import { Sandbox } from './mcpd-process'
+import { Sandbox, type SandboxOptions } from './mcpd-process'
 
 /** Two daemons on one database; the first leads. */
 export interface Pair {
@@ -12,11 +12,11 @@ export interface Pair {
   remove(): Promise<void>
 }
 
-export const twoDaemons = async (): Promise<Pair> => {
+export const twoDaemons = async (options: SandboxOptions = {}): Promise<Pair> => {
   const cleanUps: (() => Promise<unknown>)[] = []
   const remove = () => undo(cleanUps)
   const daemon = async (databaseUrl: string) => {
-    const sandbox = await Sandbox.create({ databaseUrl })
+    const sandbox = await Sandbox.create({ ...options, databaseUrl })
     cleanUps.push(() => sandbox.remove())
     await sandbox.start()
     return sandbox
