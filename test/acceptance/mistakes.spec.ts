@@ -153,6 +153,7 @@ const mistakes: [string, number, string[]][] = [
     8,
     [
       'error: timed out waiting for the condition on servers/app: no condition Redy is reported; there are Available, Progressing, Degraded',
+      'see: mcpctl describe server/app',
     ],
   ],
   [
