@@ -101,8 +101,8 @@ export class ProcessDriver implements Driver {
     await this.#locks.run(instanceUid, () => this.#end(instanceUid, graceSeconds))
   }
 
-  // eslint-disable-next-line @typescript-eslint/require-await -- the port lets other drivers ask their engine
   async connect(instanceUid: string): Promise<Connection> {
+    await this.#ready()
     const unit = this.#units.get(instanceUid)
     if (!unit) throw new Error(`instance ${instanceUid} does not run here`)
     return unit.connect()
