@@ -1,8 +1,8 @@
 import type { ClientBase, Pool, QueryConfig } from 'pg'
 import { asDomainError } from './database-errors'
-import { encodeRequest } from './encode'
-import type { EncodedRequest } from './encode'
-import { GroupCommit } from './group-commit'
+import { encodeRequest } from './append/encode'
+import type { EncodedRequest } from './append/encode'
+import { GroupCommit } from './append/group-commit'
 import { eventsAfter, eventsOfStream } from './rows'
 import type { AppendRequest, EventLog, JsonObject, RecordedEvent, StoredCommand, Verdict } from './types'
 

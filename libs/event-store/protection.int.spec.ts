@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import type { Client } from 'pg'
 import { testDatabase, type TestDatabase } from '../../test/support/database'
-import { event, to } from './event-fixtures'
+import { event, to } from './testing/event-fixtures'
 import { PostgresEventLog } from './postgres-event-log'
 
 const denied = '42501'

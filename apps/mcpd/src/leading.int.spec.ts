@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { eventually } from '@mcpctl/event-store/eventually'
+import { eventually } from '@mcpctl/event-store/testing/eventually'
 import { expectStatus, objectOf, startDaemon, type TestDaemon } from '../../../test/support/daemon'
 import { appended } from '../../../test/support/log'
 

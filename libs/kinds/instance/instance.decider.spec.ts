@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
-import { specFor } from '@mcpctl/event-store/spec-for'
+import { specFor } from '@mcpctl/event-store/decide/spec-for'
 import { instanceDecider, type InstanceEvent } from './instance.decider'
 import type { ExitFacts, Handshake, InstanceIdentity } from './instance.kind'
 

@@ -1,5 +1,5 @@
 import { describe, it } from '@jest/globals'
-import { specFor } from '@mcpctl/event-store/spec-for'
+import { specFor } from '@mcpctl/event-store/decide/spec-for'
 import { projectDecider, type ProjectEvent, type ProjectState } from './project.decider'
 
 const given = specFor(projectDecider)

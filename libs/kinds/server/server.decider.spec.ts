@@ -1,5 +1,5 @@
 import { describe, it } from '@jest/globals'
-import { specFor } from '@mcpctl/event-store/spec-for'
+import { specFor } from '@mcpctl/event-store/decide/spec-for'
 import { serverDecider, type ServerEvent, type ServerObservation } from './server.decider'
 
 const given = specFor(serverDecider)

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { DomainError } from '@mcpctl/contracts'
-import { testDatabase, type TestDatabase } from '../../test/support/database'
+import { testDatabase, type TestDatabase } from '../../../test/support/database'
 import { contentHash } from './encode'
-import { event, events, to } from './event-fixtures'
-import { PostgresEventLog } from './postgres-event-log'
-import type { JsonObject, NewEvent } from './types'
+import { event, events, to } from '../testing/event-fixtures'
+import { PostgresEventLog } from '../postgres-event-log'
+import type { JsonObject, NewEvent } from '../types'
 
 describe('What an event holds', () => {
   let database: TestDatabase

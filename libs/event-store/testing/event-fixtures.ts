@@ -1,5 +1,5 @@
 import { v7 as uuidv7 } from 'uuid'
-import type { AppendRequest, ClaimChange, EventMeta, ExpectedVersion, NewEvent } from './types'
+import type { AppendRequest, ClaimChange, EventMeta, ExpectedVersion, NewEvent } from '../types'
 
 const meta: EventMeta = { actor: { uid: '018f0000-0000-7000-8000-000000000001', name: 'tester' } }
 

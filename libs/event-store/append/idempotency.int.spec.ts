@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
-import { testDatabase, type TestDatabase } from '../../test/support/database'
+import { testDatabase, type TestDatabase } from '../../../test/support/database'
 import { createPool } from '@mcpctl/postgres'
-import { event, events, to } from './event-fixtures'
-import { faultyLine } from './faulty-line'
-import { PostgresEventLog } from './postgres-event-log'
-import type { ExpectedVersion, NewEvent } from './types'
+import { event, events, to } from '../testing/event-fixtures'
+import { faultyLine } from '../testing/faulty-line'
+import { PostgresEventLog } from '../postgres-event-log'
+import type { ExpectedVersion, NewEvent } from '../types'
 
 describe('Appending the same events again', () => {
   let database: TestDatabase

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { v7 as uuidv7 } from 'uuid'
-import { testDatabase, type TestDatabase } from '../../test/support/database'
-import { event, events, take, to } from './event-fixtures'
-import { PostgresEventLog } from './postgres-event-log'
-import type { AppendRequest } from './types'
+import { testDatabase, type TestDatabase } from '../../../test/support/database'
+import { event, events, take, to } from '../testing/event-fixtures'
+import { PostgresEventLog } from '../postgres-event-log'
+import type { AppendRequest } from '../types'
 
 describe('Many writers', () => {
   let database: TestDatabase

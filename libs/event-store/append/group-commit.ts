@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { DomainError } from '@mcpctl/contracts'
-import { asDomainError, isTransient } from './database-errors'
+import { asDomainError, isTransient } from '../database-errors'
 import type { EncodedRequest } from './encode'
 
 const maxFlushRequests = 256

@@ -14,7 +14,7 @@ import type {
   RecordedEvent,
   StreamAppend,
   Verdict,
-} from './types'
+} from '../types'
 
 interface StagedStream {
   category: string

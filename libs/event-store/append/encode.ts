@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { DomainError } from '@mcpctl/contracts'
 import canonicalize from 'canonicalize'
 import { checkPayload } from './payload'
-import type { AppendRequest, NewEvent, StreamAppend } from './types'
+import type { AppendRequest, NewEvent, StreamAppend } from '../types'
 
 const maxEventBytes = 1024 * 1024
 const maxRequestBytes = 64 * 1024 * 1024

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { DomainError } from '@mcpctl/contracts'
 import type { ErrorCode } from '@mcpctl/contracts'
-import type { Decider, DomainEvent } from './types'
+import type { Decider, DomainEvent } from '../types'
 
 /** A decider's rules as sentences: given(...past).when(command).then(...events) | .thenNothing() | .thenRefuses(code). */
 export const specFor =

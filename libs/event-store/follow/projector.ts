@@ -1,8 +1,8 @@
 import type { PoolClient, Pool } from 'pg'
 import type { Follower } from './follower'
 import { PositionWaiters } from './position-waiters'
-import { eventsAfter } from './rows'
-import type { RecordedEvent } from './types'
+import { eventsAfter } from '../rows'
+import type { RecordedEvent } from '../types'
 
 const firstRetryMs = 50
 // Well below what a write waits for its view.

@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import { v5 as uuidv5 } from 'uuid'
-import { testDatabase, type TestDatabase } from '../../test/support/database'
-import { event, release, take } from './event-fixtures'
-import { PostgresEventLog } from './postgres-event-log'
-import type { AppendRequest, ClaimChange, ExpectedVersion } from './types'
+import { testDatabase, type TestDatabase } from '../../../test/support/database'
+import { event, release, take } from '../testing/event-fixtures'
+import { PostgresEventLog } from '../postgres-event-log'
+import type { AppendRequest, ClaimChange, ExpectedVersion } from '../types'
 
 const seed = '6f0c9a52-0d5c-4c6a-9a53-5f1f2f6f0a11'
 const id = (kind: string, n: number) => uuidv5(`${kind} ${n}`, seed)

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { v7 as uuidv7 } from 'uuid'
-import { testDatabase, type TestDatabase } from '../../test/support/database'
-import { event, events, release, take, to } from './event-fixtures'
-import { PostgresEventLog } from './postgres-event-log'
+import { testDatabase, type TestDatabase } from '../../../test/support/database'
+import { event, events, release, take, to } from '../testing/event-fixtures'
+import { PostgresEventLog } from '../postgres-event-log'
 
 describe('Appending', () => {
   let database: TestDatabase

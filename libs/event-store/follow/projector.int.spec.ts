@@ -1,14 +1,14 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import type { Pool, PoolClient } from 'pg'
 import { createPool } from '@mcpctl/postgres'
-import { testDatabase, type TestDatabase } from '../../test/support/database'
-import { event, events, to } from './event-fixtures'
-import { eventually } from './eventually'
-import { faultyLine } from './faulty-line'
+import { testDatabase, type TestDatabase } from '../../../test/support/database'
+import { event, events, to } from '../testing/event-fixtures'
+import { eventually } from '../testing/eventually'
+import { faultyLine } from '../testing/faulty-line'
 import { Follower } from './follower'
-import { PostgresEventLog } from './postgres-event-log'
+import { PostgresEventLog } from '../postgres-event-log'
 import { Projector, type ProjectorOptions } from './projector'
-import type { RecordedEvent } from './types'
+import type { RecordedEvent } from '../types'
 
 describe('Projector', () => {
   let database: TestDatabase

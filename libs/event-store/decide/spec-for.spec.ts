@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import { DomainError } from '@mcpctl/contracts'
 import { specFor } from './spec-for'
-import type { Decider } from './types'
+import type { Decider } from '../types'
 
 type Door = 'open' | 'closed'
 type Turn = { type: 'Opened' | 'Closed'; data: object }
