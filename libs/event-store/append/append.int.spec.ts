@@ -2,7 +2,9 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { v7 as uuidv7 } from 'uuid'
 import { testDatabase, type TestDatabase } from '../../../test/support/database'
 import { event, events, release, take, to } from '../testing/event-fixtures'
+import { eventually } from '../testing/eventually'
 import { PostgresEventLog } from '../postgres-event-log'
+import type { ExpectedVersion } from '../types'
 
 describe('Appending', () => {
   let database: TestDatabase
@@ -33,9 +35,11 @@ describe('Appending', () => {
 
     it('C02 none is refused on a stream that exists', async () => {
       await log.append(to('c02', 'none', event()))
+      const head = await log.head()
       const verdict = await log.append(to('c02', 'none', event()))
       expect(verdict).toMatchObject({ status: 'conflict', streamId: 'c02', actual: 1 })
       expect(await versionsOf('c02')).toEqual([1])
+      expect(await log.head()).toBe(head)
     })
 
     it('C03 exists is refused on a stream that does not exist, and makes none', async () => {
@@ -72,6 +76,17 @@ describe('Appending', () => {
       expect(await log.head()).toBe(head)
       await listener.query('select 1')
       expect(heard).toEqual([])
+      await log.append(to('c12', 1, event()))
+      await eventually(() => heard.length === 1)
+    })
+
+    it('C12 nor does one of a whole flush', async () => {
+      const head = await log.head()
+      const verdicts = await Promise.all(
+        ['any', 'exists', 'none'].map((expected) => log.append(to('c12-flush', expected as ExpectedVersion))),
+      )
+      expect(verdicts.map(({ status }) => status)).toEqual(['ok', 'conflict', 'ok'])
+      expect(await log.head()).toBe(head)
     })
 
     it('C15 versions go on beyond 2^31', async () => {
@@ -83,6 +98,12 @@ describe('Appending', () => {
       const verdict = await log.append(to('c15', 2147483647, event()))
       expect(verdict).toMatchObject({ status: 'ok', versions: { c15: 2147483648 } })
       expect(await versionsOf('c15')).toEqual([2147483647, 2147483648])
+      const flushed = await Promise.all([log.append(to('c15', 'any', event())), log.append(to('c15', 'any', event()))])
+      expect(flushed).toMatchObject([{ versions: { c15: 2147483649 } }, { versions: { c15: 2147483650 } }])
+      const conflict = await log.append(to('c15', 2147483649, event()))
+      expect(conflict).toMatchObject({ status: 'conflict', actual: 2147483650 })
+      const last = (await log.read((await log.head()) - 1n, 1))[0]
+      expect(last).toMatchObject({ streamId: 'c15', version: 2147483650 })
     })
   })
 
@@ -96,6 +117,42 @@ describe('Appending', () => {
       expect(verdict).toMatchObject({ status: 'conflict', streamId: 'c11-b', actual: 1 })
       expect(await versionsOf('c11-a')).toEqual([])
       expect(await log.head()).toBe(head)
+    })
+
+    it('C11 store nothing of three events whose third is refused', async () => {
+      const [used] = events(1)
+      await log.append(to('c11-c', 'none', used!, event({ claims: [take('c11')] })))
+      const head = await log.head()
+      const refused = [...events(2), used!]
+      expect(await log.append(to('c11-d', 'none', ...refused))).toMatchObject({ status: 'conflict', streamId: 'c11-d' })
+      const claiming = [event({ claims: [take('c11-free')] }), event(), event({ claims: [take('c11')] })]
+      expect(await log.append(to('c11-d', 'none', ...claiming))).toMatchObject({ status: 'claim-taken', key: 'c11' })
+      expect(await versionsOf('c11-d')).toEqual([])
+      expect(await log.claimOwner('name', 'c11-free')).toBeUndefined()
+      expect(await log.append(to('c11-d', 'none', event()))).toMatchObject({ first: head + 1n })
+    })
+
+    it('judge a stream that is named twice by what the first part leaves', async () => {
+      const twice = (second: ExpectedVersion) => ({
+        streams: [...to('twice', 'any', ...events(2)).streams, ...to('twice', second, event()).streams],
+      })
+      expect(await log.append(twice(1))).toMatchObject({ status: 'conflict', streamId: 'twice', actual: 2 })
+      expect(await log.append(twice('none'))).toMatchObject({ status: 'conflict', streamId: 'twice', actual: 2 })
+      expect(await versionsOf('twice')).toEqual([])
+      expect(await log.append(twice(2))).toMatchObject({ status: 'ok', versions: { twice: 3 } })
+      expect(await log.append(twice('exists'))).toMatchObject({ status: 'ok', versions: { twice: 6 } })
+      expect(await versionsOf('twice')).toEqual([1, 2, 3, 4, 5, 6])
+    })
+
+    it('hold a stream without events to its expectation', async () => {
+      const expecting = (expected: ExpectedVersion) => ({
+        streams: [...to('held', expected).streams, ...to('held-other', 'any', event()).streams],
+      })
+      expect(await log.append(expecting('exists'))).toMatchObject({ status: 'conflict', streamId: 'held', actual: 0 })
+      expect(await log.append(expecting('none'))).toMatchObject({
+        status: 'ok',
+        versions: { held: 0, 'held-other': 1 },
+      })
     })
 
     it('answer with the version of each stream, one named twice included', async () => {

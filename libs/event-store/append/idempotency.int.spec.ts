@@ -1,4 +1,6 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import type { Pool } from 'pg'
+import { v7 as uuidv7 } from 'uuid'
 import { testDatabase, type TestDatabase } from '../../../test/support/database'
 import { createPool } from '@mcpctl/postgres'
 import { event, events, to } from '../testing/event-fixtures'
@@ -50,7 +52,7 @@ describe('Appending the same events again', () => {
     expect(await count()).toBe(6)
   })
 
-  it('C21 at the end of the stream is refused: an id is used once', async () => {
+  it('C21 at the end of the stream is refused, where KurrentDB stores it again: here an id is used once for ever', async () => {
     const [first] = await sixInARow()
     const verdict = await log.append(to(stream, 6, first))
     expect(verdict).toMatchObject({ status: 'conflict', actual: 6 })
@@ -117,18 +119,85 @@ describe('Appending the same events again', () => {
     expect((await log.append({ streams: [a!, ...to(`${stream}-b`, 'any', event()).streams] })).status).toBe('conflict')
   })
 
-  it('C28 an answer lost on the way is given again', async () => {
-    const line = await faultyLine(database.url)
-    const pool = createPool(line.url, { role: 'mcpd_app', max: 1, applicationName: 'test' })
-    const behind = new PostgresEventLog({ pool })
-    expect(await behind.head()).toBe(await log.head())
-    const request = to(stream, 'none', event())
-    line.loseAnswers()
-    await expect(behind.append(request)).rejects.toMatchObject({ code: 'Unavailable' })
-    await pool.end()
-    await line.close()
-    const [stored] = await log.readStream(stream)
-    expect(await log.append(request)).toMatchObject({ status: 'duplicate', first: stored?.position })
-    expect(await count()).toBe(1)
+  it('C26 to another stream is refused in the same flush as well', async () => {
+    const one = event()
+    const verdicts = await Promise.all([
+      log.append(to(stream, 'any', one)),
+      log.append(to(`${stream}-other`, 'any', one)),
+    ])
+    expect(verdicts.map(({ status }) => status)).toEqual(['ok', 'conflict'])
+    expect(await log.readStream(`${stream}-other`)).toEqual([])
+  })
+
+  describe('when the connection breaks after the commit was sent', () => {
+    let line: Awaited<ReturnType<typeof faultyLine>>
+    let pool: Pool
+    let behind: PostgresEventLog
+
+    beforeEach(async () => {
+      line = await faultyLine(database.url)
+      pool = createPool(line.url, { role: 'mcpd_app', max: 1, applicationName: 'test' })
+      behind = new PostgresEventLog({ pool })
+      expect(await behind.head()).toBe(await log.head())
+    })
+    afterEach(async () => {
+      await pool.end()
+      await line.close()
+    })
+    const command = () => ({ id: uuidv7(), requestHash: 'aa', result: { changed: true } })
+
+    it('C28 the same events are a duplicate at their first position', async () => {
+      const request = to(stream, 'none', event())
+      line.loseAnswers()
+      await expect(behind.append(request)).rejects.toMatchObject({ code: 'Unavailable' })
+      const [stored] = await log.readStream(stream)
+      expect(await log.append(request)).toMatchObject({ status: 'duplicate', first: stored?.position })
+      expect(await count()).toBe(1)
+    })
+
+    it('C28 the same command is answered as the first time, whatever it would decide now', async () => {
+      const asked = command()
+      line.loseAnswers()
+      await expect(behind.append({ ...to(stream, 'none', event()), command: asked })).rejects.toMatchObject({
+        code: 'Unavailable',
+      })
+      const { position } = (await log.readStream(stream))[0]!
+      line.mend()
+      expect(await behind.append({ ...to(stream, 'none', ...events(2)), command: asked })).toEqual({
+        status: 'duplicate',
+        first: position,
+        last: position,
+        result: { changed: true },
+      })
+      expect(await count()).toBe(1)
+    })
+
+    it("C28 so is a command whose append was part of the caller's transaction", async () => {
+      const asked = command()
+      const request = () => ({ ...to(stream, 'none', event()), command: asked })
+      const tx = await pool.connect()
+      await tx.query('begin')
+      expect(await behind.appendWithin(tx, request())).toMatchObject({ status: 'ok' })
+      line.loseAnswers()
+      await expect(tx.query('commit')).rejects.toThrow(/terminated/)
+      tx.release(true)
+      const { position } = (await log.readStream(stream))[0]!
+      expect(await log.append(request())).toMatchObject({ status: 'duplicate', first: position, last: position })
+      expect(await count()).toBe(1)
+    })
+
+    it('C28 and what broke before the commit was sent is stored by the retry, once', async () => {
+      const asked = command()
+      const request = () => ({ ...to(stream, 'none', event()), command: asked })
+      const tx = await pool.connect()
+      await tx.query('begin')
+      await behind.appendWithin(tx, request())
+      line.cut()
+      await expect(tx.query('commit')).rejects.toThrow(/terminated/)
+      tx.release(true)
+      expect(await log.append(request())).toMatchObject({ status: 'ok' })
+      expect(await log.append(request())).toMatchObject({ status: 'duplicate' })
+      expect(await count()).toBe(1)
+    })
   })
 })
