@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import { v5 as uuidv5 } from 'uuid'
 import { testDatabase, type TestDatabase } from '../../../test/support/database'
-import { event, release, take } from '../testing/event-fixtures'
+import { event, release, take, to } from '../testing/event-fixtures'
 import { PostgresEventLog } from '../postgres-event-log'
 import type { AppendRequest, ClaimChange, ExpectedVersion } from '../types'
 
@@ -109,6 +109,86 @@ describe('A flush', () => {
       'fenced',
       'ok',
     ])
+  })
+
+  describe('judges each request on what the accepted ones before it have left', () => {
+    let log: PostgresEventLog
+    beforeAll(() => {
+      log = new PostgresEventLog({ pool: together.pool })
+    })
+    const flush = (...requests: AppendRequest[]) => Promise.all(requests.map((request) => log.append(request)))
+    const oneOf = (type: string) => event({ type })
+
+    it('a key that one gives back is free for the next, and taken for the one after that', async () => {
+      const verdicts = await flush(
+        to('first', 'any', event({ claims: [take('passed-on')] })),
+        to('second', 'any', event({ claims: [take('passed-on')] })),
+        to('first', 'any', event({ claims: [release('passed-on')] })),
+        to('third', 'any', event({ claims: [take('passed-on')] })),
+        to('first', 'any', event({ claims: [take('passed-on')] })),
+      )
+      const held = (owner: string) => ({ status: 'claim-taken', scope: 'name', key: 'passed-on', owner })
+      expect(verdicts).toMatchObject([
+        { status: 'ok' },
+        held('first'),
+        { status: 'ok' },
+        { status: 'ok' },
+        held('third'),
+      ])
+    })
+
+    it('an event breaks the conditions of those behind it, unless it was refused itself', async () => {
+      const after = await log.head()
+      const unless = (type: string, streams?: string[]) => ({
+        condition: { after, types: [type], ...(streams && { streams }) },
+      })
+      const verdicts = await flush(
+        { ...to('watched', 'any', oneOf('Broke')), ...unless('Broke') },
+        { ...to('watched', 'any', oneOf('Broke')), ...unless('Broke') },
+        { ...to('other', 'any', event()), ...unless('Broke', ['elsewhere']) },
+        { ...to('other', 'any', event()), ...unless('Broke', ['elsewhere', 'watched']) },
+        to('watched', 'none', oneOf('Never')),
+        { ...to('other', 'any', event()), ...unless('Never') },
+      )
+      const failed = { status: 'condition-failed', position: after + 1n }
+      expect(verdicts).toMatchObject([
+        { status: 'ok' },
+        failed,
+        { status: 'ok' },
+        failed,
+        { status: 'conflict' },
+        { status: 'ok' },
+      ])
+    })
+
+    it('a condition names types exactly, not those that sort beside them', async () => {
+      const after = await log.head()
+      const beside = ['Gran', 'Grante', 'Granted!', 'GrantedToo', 'granted', 'GRANTED', 'Grantee', '']
+      await flush(...beside.map((type) => to('beside', 'any', oneOf(type))))
+      const condition = { after, types: ['Granted', 'H', 'A'] }
+      expect(await flush({ ...to('beside', 'any', event()), condition })).toMatchObject([{ status: 'ok' }])
+      const [granted] = await flush(to('beside', 'any', oneOf('Granted')))
+      const position = granted?.status === 'ok' ? granted.first : undefined
+      expect(await flush({ ...to('beside', 'any', event()), condition })).toEqual([
+        { status: 'condition-failed', position },
+      ])
+    })
+
+    it('a condition without types asks nothing, and one from the future nothing yet', async () => {
+      const head = await log.head()
+      const verdicts = await flush(
+        { ...to('empty', 'any', oneOf('Asked')), condition: { after: 0n, types: [] } },
+        { ...to('empty', 'any', event()), condition: { after: head + 1_000n, types: ['Asked'] } },
+        { ...to('empty', 'any', event()), condition: { after: 0n, types: ['Asked'], streams: [] } },
+      )
+      expect(verdicts.map(({ status }) => status)).toEqual(['ok', 'ok', 'ok'])
+    })
+
+    it('a fence holds for its own requests only', async () => {
+      const under = (term: number) => ({ ...to('fenced', 'any', event()), fence: { name: 'leader', term } })
+      const verdicts = await flush(under(2), under(1), under(3), to('fenced', 'any', event()))
+      expect(verdicts.map(({ status }) => status)).toEqual(['ok', 'fenced', 'ok', 'ok'])
+    })
   })
 
   it('notifies once, with the last position', async () => {
