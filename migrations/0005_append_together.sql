@@ -1,0 +1,277 @@
+-- Appends as sets. The functions of 0001 judge request by request and stay the rule; what follows does the same at once for requests
+-- that can all be accepted, or that are refused for their version alone. It answers null for anything else: then the requests are split.
+
+-- Appends and fences of all daemons pass here one after the other. Holding it while idle ends the transaction, so a frozen
+-- holder lets go by itself. What is acknowledged is on disk, whatever the session or the database is set to.
+create or replace function es.lock_log() returns void
+language plpgsql as $$
+declare
+  ignored text;
+begin
+  if current_setting('transaction_isolation') not in ('read committed', 'read uncommitted') then
+    raise exception 'the log is appended to under READ COMMITTED only'
+      using errcode = 'invalid_transaction_state',
+            hint = 'An older snapshot would hand out positions twice.';
+  end if;
+  -- Assignments, not queries: a third of the cost.
+  ignored := pg_advisory_xact_lock(7236831550221746258)::text;
+  ignored := set_config('idle_in_transaction_session_timeout', '1s', true);
+  if current_setting('synchronous_commit') = 'off' then
+    ignored := set_config('synchronous_commit', 'on', true);
+  end if;
+end $$;
+
+-- One event for one stream, the most frequent request of a daemon at rest, in one statement.
+create function es.append_single(request jsonb) returns jsonb
+language plpgsql as $$
+declare
+  ignored text;
+  taken jsonb := request #> '{streams,0,events,0,event,claims}';
+  stored_position bigint;
+  stored_version bigint;
+begin
+  insert into es.event
+  select n.position, s.category, s.stream, n.version, (e.event ->> 'id')::uuid, e.event ->> 'type',
+    (e.event -> 'schemaVersion')::integer, e.event -> 'data', e.event -> 'meta', nullif(taken, '[]'), n.now, e.hash,
+    es.chain(n.previous, e.hash, n.position, n.version, n.now)
+  from
+    (select request #> '{streams,0,events,0,event}' as event, decode(request #>> '{streams,0,events,0,hash}', 'hex') as hash
+     offset 0) e,
+    (select request #>> '{streams,0,streamId}' as stream, request #>> '{streams,0,category}' as category,
+       request #> '{streams,0,expected}' as expected offset 0) s,
+    lateral (
+      select l.position + 1 as position, l.hash as previous, greatest(clock_timestamp(), l.recorded_at) as now,
+        1 + coalesce((select v.version from es.event v where v.stream_id = s.stream order by v.version desc limit 1), 0)
+          as version
+      from es.event l order by l.position desc limit 1) n
+  where es.meets(s.expected, n.version - 1)
+  returning position, version into stored_position, stored_version;
+  if not found then
+    return null;
+  end if;
+  if taken <> '[]' then
+    insert into es.claim select c ->> 'scope', c ->> 'key', request #>> '{streams,0,streamId}'
+    from jsonb_array_elements(taken) c;
+  end if;
+  if request ? 'command' then
+    insert into es.command values ((request #>> '{command,id}')::uuid, request #>> '{command,requestHash}', stored_position,
+      stored_position, request #> '{command,result}');
+  end if;
+  ignored := pg_notify('es_event', stored_position::text)::text;
+  return jsonb_build_array(es.ok_verdict(stored_position, stored_position,
+    jsonb_build_object(request #>> '{streams,0,streamId}', stored_version)));
+end $$;
+
+create function es.is_single(request jsonb) returns boolean
+language sql immutable as $$
+  select not (request ?| array['condition', 'fence']) and jsonb_array_length(request -> 'streams') = 1
+    and jsonb_array_length(request #> '{streams,0,events}') = 1
+    and not request #> '{streams,0,events,0,event,claims}' @> '[{"op": "release"}]'
+$$;
+
+-- Was anything of this stored before, so that the answer may be "duplicate"?
+create function es.is_known(requests jsonb) returns boolean
+language sql stable as $$
+  select exists (
+      select from jsonb_array_elements(requests) r, jsonb_array_elements(r -> 'streams') s,
+        jsonb_array_elements(s -> 'events') e
+      join es.event stored on stored.event_id = (e #>> '{event,id}')::uuid)
+    or exists (
+      select from jsonb_array_elements(requests) r join es.command c on c.command_id = (r #>> '{command,id}')::uuid)
+$$;
+
+-- Changes es.claim. False when the order of the changes matters, that is, when a key is named twice.
+create function es.claim_together(accepted jsonb[], streams text[]) returns boolean
+language plpgsql as $$
+declare
+  ops text[];
+  scopes text[];
+  keys text[];
+  owners text[];
+begin
+  select array_agg(c.op), array_agg(c.scope), array_agg(c.key), array_agg(e.stream) into ops, scopes, keys, owners
+  from unnest(accepted, streams) e (event, stream),
+    jsonb_to_recordset(e.event -> 'claims') c (op text, scope text, key text);
+  if cardinality(keys) > 1
+    and (select count(distinct (scope, key)) from unnest(scopes, keys) k (scope, key)) < cardinality(keys) then
+    return false;
+  end if;
+  if 'release' = any (ops) then
+    delete from es.claim c using unnest(ops, scopes, keys, owners) k (op, scope, key, owner)
+    where k.op = 'release' and c.scope = k.scope and c.key = k.key and c.stream_id = k.owner;
+  end if;
+  insert into es.claim
+  select scope, key, owner from unnest(ops, scopes, keys, owners) k (op, scope, key, owner) where op = 'take';
+  return true;
+end $$;
+
+-- Raises unique_violation where an id, a key or a command is known already.
+create function es.append_together(requests jsonb) returns jsonb
+language plpgsql as $$
+declare
+  last record;
+  asked record;
+  first bigint;
+  slot integer;
+  refused boolean;
+  any_refused boolean := false;
+  any_claims boolean := false;
+  any_command boolean := false;
+  row integer := 0;
+  types text[] := '{}';
+  -- By stream, in order of appearance.
+  names text[] := '{}';
+  at bigint[] := '{}';
+  -- By accepted event.
+  events jsonb[] := '{}';
+  streams text[] := '{}';
+  categories text[] := '{}';
+  contents bytea[] := '{}';
+  positions bigint[] := '{}';
+  versions bigint[] := '{}';
+  hashes bytea[] := '{}';
+  -- By request.
+  verdicts jsonb[] := '{}';
+begin
+  last := es.chain_end();
+  for asked in
+    select r.n as request, r.v -> 'condition' as condition, r.v -> 'fence' as fence, r.v ? 'command' as command,
+      jsonb_array_length(r.v -> 'streams') as parts, s.n as part, s.v ->> 'streamId' as stream,
+      s.v ->> 'category' as category, s.v -> 'expected' as expected, e.n as nth,
+      e.v -> 'event' as event, decode(e.v ->> 'hash', 'hex') as content,
+      case e.n when 1 then
+        (select v.version from es.event v where v.stream_id = s.v ->> 'streamId' order by v.version desc limit 1)
+      end as stored
+    from jsonb_array_elements(requests) with ordinality r (v, n)
+      left join lateral jsonb_array_elements(r.v -> 'streams') with ordinality s (v, n) on true
+      left join lateral jsonb_array_elements(s.v -> 'events') with ordinality e (v, n) on true
+  loop
+    if asked.event is null then
+      return null;
+    end if;
+    if asked.nth = 1 then
+      if asked.part = 1 then
+        first := last.position + 1;
+        refused := false;
+        any_command := any_command or asked.command;
+        if asked.fence is not null and es.fence_verdict(asked.fence) is not null then
+          return null;
+        end if;
+        if asked.condition is not null then
+          if asked.condition -> 'types' ?| types or es.condition_verdict(asked.condition) is not null then
+            return null;
+          end if;
+        end if;
+      end if;
+      slot := array_position(names, asked.stream);
+      if slot is null then
+        slot := cardinality(names) + 1;
+        names[slot] := asked.stream;
+        at[slot] := coalesce(asked.stored, 0);
+      end if;
+      if not es.meets(asked.expected, at[slot]) then
+        if asked.parts > 1 then
+          return null;
+        end if;
+        refused := true;
+        any_refused := true;
+        verdicts[asked.request] := es.version_conflict(asked.stream, at[slot], asked.expected);
+      end if;
+    end if;
+    continue when refused;
+    at[slot] := at[slot] + 1;
+    last.position := last.position + 1;
+    last.hash := es.chain(last.hash, asked.content, last.position, at[slot], last.now);
+    row := row + 1;
+    events[row] := asked.event;
+    streams[row] := asked.stream;
+    categories[row] := asked.category;
+    contents[row] := asked.content;
+    positions[row] := last.position;
+    versions[row] := at[slot];
+    hashes[row] := last.hash;
+    any_claims := any_claims or asked.event -> 'claims' <> '[]';
+    if not asked.event ->> 'type' = any (types) then
+      types := types || (asked.event ->> 'type');
+    end if;
+    verdicts[asked.request] := es.ok_verdict(first, last.position,
+      case asked.parts when 1 then '{}' else coalesce(verdicts[asked.request] -> 'versions', '{}') end
+        || jsonb_build_object(asked.stream, at[slot]));
+  end loop;
+  if any_refused and es.is_known(requests) or any_claims and not es.claim_together(events, streams) then
+    return null;
+  end if;
+  insert into es.event
+  select e.position, e.category, e.stream, e.version, (e.event ->> 'id')::uuid, e.event ->> 'type',
+    (e.event -> 'schemaVersion')::integer, e.event -> 'data', e.event -> 'meta', nullif(e.event -> 'claims', '[]'),
+    last.now, e.content, e.hash
+  from unnest(positions, categories, streams, versions, events, contents, hashes)
+    e (position, category, stream, version, event, content, hash);
+  if any_command then
+    insert into es.command
+    select (r.v #>> '{command,id}')::uuid, r.v #>> '{command,requestHash}', (verdicts[r.n] ->> 'first')::bigint,
+      (verdicts[r.n] ->> 'last')::bigint, r.v #> '{command,result}'
+    from jsonb_array_elements(requests) with ordinality r (v, n)
+    where r.v ? 'command' and verdicts[r.n] ->> 'status' = 'ok';
+  end if;
+  if row > 0 then
+    perform pg_notify('es_event', last.position::text);
+  end if;
+  return to_jsonb(verdicts);
+end $$;
+
+-- All of them at once or, when that will not do, each half for itself: the state that one half leaves is what the next one meets.
+create function es.append_chunk(requests jsonb) returns jsonb
+language plpgsql as $$
+declare
+  count integer := jsonb_array_length(requests);
+  verdicts jsonb;
+  before bigint;
+begin
+  begin
+    if count = 1 and es.is_single(requests -> 0) then
+      verdicts := es.append_single(requests -> 0);
+    else
+      verdicts := es.append_together(requests);
+    end if;
+  exception when unique_violation then
+    verdicts := null;
+  end;
+  if verdicts is not null then
+    return verdicts;
+  end if;
+  if count > 1 then
+    return es.append_chunk(jsonb_path_query_array(requests, '$[0 to $last]', jsonb_build_object('last', count / 2 - 1)))
+      || es.append_chunk(jsonb_path_query_array(requests, '$[$first to last]', jsonb_build_object('first', count / 2)));
+  end if;
+  before := es.head();
+  verdicts := jsonb_build_array(es.append_one(requests -> 0));
+  if es.head() > before then
+    perform pg_notify('es_event', es.head()::text);
+  end if;
+  return verdicts;
+end $$;
+
+-- One verdict per request, in order; each is judged on the state that the accepted ones before it have left.
+create or replace function es.append_many(requests jsonb) returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+-- The plans are made while the table is small and kept while it grows.
+set enable_seqscan = off
+set jit = off
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  ignored text;
+begin
+  ignored := es.lock_log()::text;
+  if requests = '[]' then
+    return requests;
+  end if;
+  return es.append_chunk(requests);
+end $$;
+
+drop function es.is_plain(jsonb), es.append_plain(jsonb), es.store_plain(jsonb, bigint[], bigint[], bytea[], timestamptz),
+  es.plain_events(jsonb);
+revoke all on all functions in schema es from public;
