@@ -21,6 +21,7 @@ export const errorCodes = [
   'CommittedNotVisible',
   'Unavailable',
   'Timeout',
+  'UnknownEvent',
   'Internal',
 ] as const
 

@@ -1,5 +1,6 @@
 export * from './types'
 export { canonicalEvent, contentHash } from './append/encode'
+export * from './decide/catalogue'
 export { Follower } from './follow/follower'
 export { PostgresEventLog } from './postgres-event-log'
 export type { PostgresEventLogOptions } from './postgres-event-log'

@@ -125,10 +125,22 @@ export interface EventLog {
   store(): Promise<{ id: string; epoch: number }>
 }
 
-/** (command, state) → events or a thrown refusal. Pure: time and ids come in with the command. */
-export interface Decider<State, Command, Event extends DomainEvent> {
+/**
+ * Lifts an event's data from one schema version to the next. Pure: leaves what it is given as it was, since a stored event may be lifted
+ * any number of times.
+ */
+export type Upcast = (data: JsonObject) => JsonObject
+
+/** The types of event that the streams of a category hold. */
+export interface EventTypes<Type extends string = string> {
   /** First part of the stream's id. */
   category: string
+  /** By type the upcasts 1 → 2, 2 → 3 … in order. The current schema version is one more than there are upcasts. */
+  events: Readonly<Record<Type, readonly Upcast[]>>
+}
+
+/** (command, state) → events or a thrown refusal. Pure: time and ids come in with the command. */
+export interface Decider<State, Command, Event extends DomainEvent> extends EventTypes<Event['type']> {
   initial: State
   decide(command: Command, state: State): Event[]
   evolve(state: State, event: Event): State

@@ -1,5 +1,6 @@
 import type { Type } from '@nestjs/common'
 import { didYouMean, DomainError, findKind, kindWords, type Kind } from '@mcpctl/contracts'
+import type { Decider, DomainEvent } from '@mcpctl/event-store'
 import type { ObjectView, ReferencesOf } from '@mcpctl/read-model'
 import type { ApplyRequest, CommandContext, DeleteRequest, ObjectHead, WriteMode } from './requests'
 
@@ -16,6 +17,8 @@ export interface Resource<Spec extends object = object> {
     context: CommandContext,
   ) => ApplyRequest<Spec>
   delete?: new (uid: string, context: CommandContext) => DeleteRequest
+  /** Its category, the types of its events and what they mean. */
+  decider: Decider<unknown, never, DomainEvent>
   view: ObjectView
   /** Events that report what is, not what is wanted: they do not make an edit stale. */
   statusEvents?: readonly string[]

@@ -42,6 +42,7 @@ const exitCodeOf: Record<ErrorCode, ExitCode> = {
   CommittedNotVisible: exit.timeout,
   Unavailable: exit.unavailable,
   Timeout: exit.timeout,
+  UnknownEvent: exit.unavailable,
   Internal: exit.internal,
 }
 

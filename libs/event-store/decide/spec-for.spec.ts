@@ -8,6 +8,10 @@ type Turn = { type: 'Opened' | 'Closed'; data: object }
 
 const door: Decider<Door, 'open' | 'close', Turn> = {
   category: 'door',
+  events: {
+    Opened: [],
+    Closed: [],
+  },
   initial: 'closed',
   decide: (command, state) => {
     if (command === 'close') return state === 'open' ? [{ type: 'Closed', data: {} }] : []

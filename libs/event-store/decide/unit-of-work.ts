@@ -1,5 +1,6 @@
 import { DomainError } from '@mcpctl/contracts'
 import { v5 as uuidv5, v7 as uuidv7 } from 'uuid'
+import { schemaVersionOf, toCurrent } from './catalogue'
 import type {
   AppendCondition,
   ClaimChange,
@@ -18,10 +19,14 @@ import type {
 
 interface StagedStream {
   category: string
+  /** As stored. */
   stored: RecordedEvent[]
-  /** Everything known of the stream: stored, then staged. */
-  past: DomainEvent[]
-  staged: DomainEvent[]
+  staged: StagedEvent[]
+}
+
+interface StagedEvent {
+  event: DomainEvent
+  schemaVersion: number
 }
 
 /** Thrown inside a unit of work whose facts were overtaken; the request is decided again on fresh ones. */
@@ -51,18 +56,24 @@ export class UnitOfWork {
     private readonly options: UnitOptions,
   ) {}
 
-  /** Decides on the stream's state, staged events included, and stages what follows. Returns the new events. */
+  /**
+   * Decides on the stream's state, staged events included, and stages what follows. Returns the new events. Throws UnknownEvent when the
+   * stream holds an event that a newer version of the program has stored.
+   */
   async decide<State, Command, Event extends DomainEvent>(
     decider: Decider<State, Command, Event>,
     streamId: string,
     command: Command,
   ): Promise<Event[]> {
     const stream = await this.load(decider.category, streamId)
-    const state = (stream.past as Event[]).reduce((current, event) => decider.evolve(current, event), decider.initial)
+    const past: DomainEvent[] = [
+      ...stream.stored.map((event) => toCurrent(decider, event)),
+      ...stream.staged.map(({ event }) => event),
+    ]
+    const state = (past as Event[]).reduce((current, event) => decider.evolve(current, event), decider.initial)
     const events = decider.decide(command, state)
     for (const event of events) {
-      stream.past.push(event)
-      stream.staged.push(event)
+      stream.staged.push({ event, schemaVersion: schemaVersionOf(decider, event.type) })
       for (const claim of event.claims ?? []) this.overlay(streamId, claim)
     }
     return events
@@ -101,8 +112,7 @@ export class UnitOfWork {
   private async load(category: string, streamId: string): Promise<StagedStream> {
     const known = this.streams.get(streamId)
     if (known) return known
-    const past = await this.log.readStream(streamId)
-    const stream = { category, stored: past, past: [...past], staged: [] }
+    const stream = { category, stored: await this.log.readStream(streamId), staged: [] }
     this.streams.set(streamId, stream)
     return stream
   }
@@ -114,10 +124,10 @@ export class UnitOfWork {
   private appends(): StreamAppend[] {
     let ordinal = 0
     const { commandId, meta } = this.options
-    const record = (event: DomainEvent): NewEvent => ({
+    const record = ({ event, schemaVersion }: StagedEvent): NewEvent => ({
       id: commandId === undefined ? uuidv7() : uuidv5(String(ordinal++), commandId),
       type: event.type,
-      schemaVersion: 1,
+      schemaVersion,
       data: event.data as JsonObject,
       meta,
       ...(event.claims && { claims: event.claims }),

@@ -187,6 +187,19 @@ const evolve = (instance: Instance, event: InstanceEvent): Instance => {
 /** An instance lives from InstanceScheduled to InstanceStopped and holds its slot and its name for that time. */
 export const instanceDecider: Decider<Instance, InstanceCommand, InstanceEvent> = {
   category: 'instance',
+  events: {
+    InstanceScheduled: [],
+    InstanceStarted: [],
+    InstanceRestarted: [],
+    InstanceAdopted: [],
+    InstanceStartFailed: [],
+    InstanceReady: [],
+    InstanceUnready: [],
+    InstanceExited: [],
+    InstanceDraining: [],
+    InstanceStopped: [],
+    OrphanRemoved: [],
+  },
   initial: { status: 'absent' },
   decide,
   evolve,

@@ -123,6 +123,16 @@ const evolve = (project: Project, event: ProjectEvent): Project => {
 /** A project is created with what it holds; afterwards each change of it is an event of its own. */
 export const projectDecider: Decider<Project, ProjectCommand, ProjectEvent> = {
   category: 'project',
+  events: {
+    ProjectCreated: [],
+    ProjectDescribed: [],
+    ProjectLabelled: [],
+    ServerAttached: [],
+    ServerDetached: [],
+    MemberAdded: [],
+    MemberRemoved: [],
+    ProjectDeleted: [],
+  },
   initial: { status: 'absent' },
   decide,
   evolve,

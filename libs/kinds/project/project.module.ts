@@ -1,6 +1,7 @@
 import { Module } from '@nestjs/common'
 import { defineResource } from '@mcpctl/resource'
 import { ApplyProject, DeleteProject, projectHandlers } from './project.commands'
+import { projectDecider } from './project.decider'
 import { projectKind } from './project.kind'
 import { ProjectSpec } from './project.schema'
 import { projectReferences, projectView } from './project.view'
@@ -10,6 +11,7 @@ const project = defineResource({
   schema: ProjectSpec,
   apply: ApplyProject,
   delete: DeleteProject,
+  decider: projectDecider,
   view: projectView,
   references: projectReferences,
 })

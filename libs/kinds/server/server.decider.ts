@@ -154,6 +154,15 @@ const evolve = (server: Server, event: ServerEvent): Server => {
 /** A server lives from ServerCreated to ServerDeleted; in between only its reconciler ends a deletion. */
 export const serverDecider: Decider<Server, ServerCommand, ServerEvent> = {
   category: 'server',
+  events: {
+    ServerCreated: [],
+    ServerTemplateChanged: [],
+    ReplicasChanged: [],
+    ServerLabelled: [],
+    ServerStatusReported: [],
+    ServerDeletionRequested: [],
+    ServerDeleted: [],
+  },
   initial: { status: 'absent' },
   decide,
   evolve,

@@ -3,6 +3,7 @@ import { serverNamePattern } from '@mcpctl/contracts'
 import { defineResource } from '@mcpctl/resource'
 import { ApplyServer, DeleteServer, serverHandlers } from './server.commands'
 import { ServerController } from './server.controller'
+import { serverDecider } from './server.decider'
 import { serverKind } from './server.kind'
 import { ServerReconciler } from './server.reconciler'
 import { ServerSaga } from './server.saga'
@@ -15,6 +16,7 @@ const server = defineResource({
   namePattern: serverNamePattern,
   apply: ApplyServer,
   delete: DeleteServer,
+  decider: serverDecider,
   view: serverView,
   statusEvents: ['ServerStatusReported'],
 })

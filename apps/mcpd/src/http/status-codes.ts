@@ -23,5 +23,6 @@ export const httpStatus: Record<ErrorCode, number> = {
   CommittedNotVisible: 202,
   Unavailable: 503,
   Timeout: 504,
+  UnknownEvent: 501,
   Internal: 500,
 }

@@ -1,15 +1,22 @@
 import { mintToken, tokenPrefix, Tokens, type Identity } from '@mcpctl/access'
 import { configPath, findConfig, writeContext } from '@mcpctl/client'
-import type { EventMeta, JsonObject, NewEvent } from '@mcpctl/event-store'
+import { schemaVersionOf, type EventMeta, type JsonObject, type NewEvent } from '@mcpctl/event-store'
 import { v7 as uuidv7 } from 'uuid'
 import type { Store } from '../store/store'
+import { userEvents } from './user-events'
 
 const ADMIN = 'admin'
 const CONTEXT = 'local'
 const nameClaim = { op: 'take', scope: 'name', key: `user/${ADMIN}` } as const
 const meta: EventMeta = { actor: { uid: '00000000-0000-0000-0000-000000000000', name: 'system:setup' } }
 
-const event = (type: string, data: JsonObject): NewEvent => ({ id: uuidv7(), type, schemaVersion: 1, data, meta })
+const event = (type: keyof typeof userEvents.events, data: JsonObject): NewEvent => ({
+  id: uuidv7(),
+  type,
+  schemaVersion: schemaVersionOf(userEvents, type),
+  data,
+  meta,
+})
 
 /**
  * First start: makes the user `admin` and puts a token for it into the CLI's configuration. Later starts renew that token when it is not valid here
@@ -52,7 +59,7 @@ const issue = async (
     await client.query('begin')
     await Tokens.store(client, token, identity)
     const expected = owner === undefined ? 'none' : 'exists'
-    const streams = [{ streamId: `user-${uid}`, category: 'user', expected, events } as const]
+    const streams = [{ streamId: `user-${uid}`, category: userEvents.category, expected, events } as const]
     const verdict = await store.log.appendWithin(client, { streams: streams.map((stream) => ({ ...stream })) })
     const isTaken = verdict.status === 'claim-taken'
     if (verdict.status !== 'ok' && !isTaken) throw new Error(`the token could not be issued (${verdict.status})`)

@@ -1,0 +1,61 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { testDatabase, type TestDatabase } from '../../../test/support/database'
+import { contentHash } from '../append/encode'
+import { PostgresEventLog } from '../postgres-event-log'
+import { event } from '../testing/event-fixtures'
+import type { Decider, JsonObject, NewEvent } from '../types'
+import { UnitOfWork } from './unit-of-work'
+
+type Deposit = { type: 'Deposited'; data: { cents: number } }
+
+/** An account whose deposits were once told in whole units. */
+const account: Decider<number, number, Deposit> = {
+  category: 'account',
+  events: { Deposited: [({ units }: JsonObject) => ({ cents: Number(units) * 100 })] },
+  initial: 0,
+  decide: (target, balance) => (target > balance ? [{ type: 'Deposited', data: { cents: target - balance } }] : []),
+  evolve: (balance, { data }) => balance + data.cents,
+}
+
+describe('A unit of work', () => {
+  let database: TestDatabase
+  let log: PostgresEventLog
+
+  beforeAll(async () => {
+    database = await testDatabase()
+    log = new PostgresEventLog({ pool: database.pool })
+  })
+  afterAll(() => database.close())
+
+  const unit = () => new UnitOfWork(log, { meta: event().meta })
+  const store = (streamId: string, ...events: NewEvent[]) =>
+    log.append({ streams: [{ streamId, category: 'account', expected: 'any', events }] })
+
+  it('decides on old events in their current shape, and writes the current schema version', async () => {
+    await store('account-1', event({ type: 'Deposited', schemaVersion: 1, data: { units: 3 } }))
+    const work = unit()
+    expect(await work.decide(account, 'account-1', 350)).toEqual([{ type: 'Deposited', data: { cents: 50 } }])
+    expect(await work.decide(account, 'account-1', 350)).toEqual([])
+    await work.commit()
+    const stored = await log.readStream('account-1')
+    expect(stored.map(({ schemaVersion, data }) => ({ schemaVersion, data }))).toEqual([
+      { schemaVersion: 1, data: { units: 3 } },
+      { schemaVersion: 2, data: { cents: 50 } },
+    ])
+    for (const each of stored) expect(contentHash(each, each)).toBe(each.contentHash)
+  })
+
+  it.each([
+    ['an event of an unknown type', event({ type: 'Frozen' })],
+    ['an event of a newer schema version', event({ type: 'Deposited', schemaVersion: 3, data: { exact: '1.00' } })],
+  ])('stops at %s, and writes nothing', async (_, newer) => {
+    const streamId = `account-${newer.id}`
+    await store(streamId, event({ type: 'Deposited', schemaVersion: 2, data: { cents: 100 } }), newer)
+    const [, stored] = await log.readStream(streamId)
+    await expect(unit().decide(account, streamId, 500)).rejects.toMatchObject({
+      code: 'UnknownEvent',
+      event: { streamId, position: stored!.position, type: newer.type, schemaVersion: newer.schemaVersion },
+    })
+    expect(await log.readStream(streamId)).toHaveLength(2)
+  })
+})
