@@ -1,8 +1,7 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { DomainError } from '@mcpctl/contracts'
-import canonicalize from 'canonicalize'
-import { checkPayload } from './payload'
-import type { AppendRequest, NewEvent, StreamAppend } from '../types'
+import { canonical } from './canonical'
+import type { AppendCondition, AppendRequest, CommandRecord, Fence, NewEvent, StreamAppend } from '../types'
 
 const maxEventBytes = 1024 * 1024
 const maxRequestBytes = 64 * 1024 * 1024
@@ -14,84 +13,70 @@ export interface EncodedRequest {
   bytes: number
 }
 
-/** All that the application knows of an event, in RFC 8785 form. Both the stored JSON and the input of the content hash. */
-export const canonicalEvent = (stream: Pick<StreamAppend, 'streamId' | 'category'>, event: NewEvent): string =>
-  canonicalize({
-    id: event.id,
-    type: event.type,
-    schemaVersion: event.schemaVersion,
-    streamId: stream.streamId,
-    category: stream.category,
-    claims: event.claims ?? [],
-    data: event.data,
-    meta: event.meta,
-  }) as string
+/**
+ * All that the application knows of an event, in RFC 8785 form. Both the stored JSON and the input of the content hash.
+ * Throws `Invalid`, with a pointer below `pointer`, for what JSON or PostgreSQL cannot hold.
+ */
+export const canonicalEvent = (
+  { streamId, category }: Pick<StreamAppend, 'streamId' | 'category'>,
+  { id, type, schemaVersion, claims = [], data, meta }: NewEvent,
+  pointer = '',
+): string => canonical({ category, claims, data, id, meta, schemaVersion, streamId, type }, pointer)
 
 /** sha256 over `canonicalEvent`, hex: equal before storing and after reading back. */
 export const contentHash = (stream: Pick<StreamAppend, 'streamId' | 'category'>, event: NewEvent): string =>
   sha256(canonicalEvent(stream, event))
 
 /** Throws `Invalid` for what JSON or PostgreSQL cannot hold, `TooLarge` for an event over 1 MiB. */
-export const encodeRequest = (request: AppendRequest): EncodedRequest => {
-  checkRequest(request)
-  const { condition, fence, command } = request
-  const parts = [`"streams":[${request.streams.map(encodeStream).join(',')}]`]
-  if (condition) parts.push(`"condition":${JSON.stringify({ ...condition, after: String(condition.after) })}`)
-  if (fence) parts.push(`"fence":${JSON.stringify(fence)}`)
-  if (command) parts.push(`"command":${JSON.stringify(command)}`)
+export const encodeRequest = ({ streams, condition, fence, command }: AppendRequest): EncodedRequest => {
+  const parts = [`"streams":[${streams.map(encodeStream).join(',')}]`]
+  if (condition) parts.push(`"condition":${encodeCondition(condition)}`)
+  if (fence) parts.push(`"fence":${encodeFence(fence)}`)
+  if (command) parts.push(`"command":${encodeCommand(command)}`)
   const json = `{${parts.join(',')}}`
   const bytes = Buffer.byteLength(json)
   if (bytes > maxRequestBytes) throw new DomainError('TooLarge', `the append is larger than ${maxRequestBytes} bytes`)
   return { json, bytes }
 }
 
-const encodeStream = (stream: StreamAppend): string => {
+const encodeStream = (stream: StreamAppend, index: number): string => {
   const { streamId, category, expected, events } = stream
-  const head = JSON.stringify({ streamId, category, expected }).slice(0, -1)
-  return `${head},"events":[${events.map((event) => encodeEvent(stream, event)).join(',')}]}`
+  const pointer = `/streams/${index}`
+  const head = canonical({ category, expected, streamId }, pointer)
+  checkStream(stream, pointer)
+  return `${head.slice(0, -1)},"events":[${events.map((event, i) => encodeEvent(stream, event, `${pointer}/events/${i}`)).join(',')}]}`
 }
 
-const encodeEvent = (stream: StreamAppend, event: NewEvent): string => {
-  const text = canonicalEvent(stream, event)
+const encodeEvent = (stream: StreamAppend, event: NewEvent, pointer: string): string => {
+  checkInteger(event.schemaVersion, `${pointer}/schemaVersion`)
+  checkUuid(event.id, `${pointer}/id`)
+  const text = canonicalEvent(stream, event, pointer)
   if (Buffer.byteLength(text) > maxEventBytes)
     throw new DomainError('TooLarge', `an event of type ${event.type} is larger than ${maxEventBytes} bytes`)
   return `{"hash":"${sha256(text)}","event":${text}}`
 }
 
-const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
+const encodeCondition = ({ after, types, streams }: AppendCondition): string =>
+  canonical({ after: String(after), types, ...(streams && { streams }) }, '/condition')
 
-const checkRequest = (request: AppendRequest) => {
-  request.streams.forEach((stream, i) => checkStream(stream, `/streams/${i}`))
-  if (request.condition) {
-    const { types, streams } = request.condition
-    checkPayload({ types, ...(streams && { streams }) }, '/condition')
-  }
-  if (request.fence) {
-    checkPayload(request.fence, '/fence')
-    checkInteger(request.fence.term, '/fence/term')
-  }
-  if (request.command) {
-    checkPayload(request.command, '/command')
-    checkUuid(request.command.id, '/command/id')
-  }
+const encodeFence = (fence: Fence): string => {
+  checkInteger(fence.term, '/fence/term')
+  return canonical(fence, '/fence')
 }
 
-const checkStream = (stream: StreamAppend, pointer: string) => {
-  const { streamId, category, expected, events } = stream
-  checkPayload({ streamId, category }, pointer)
+const encodeCommand = (command: CommandRecord): string => {
+  checkUuid(command.id, '/command/id')
+  return canonical(command, '/command')
+}
+
+const sha256 = (text: string) => hash('sha256', text)
+
+const checkStream = ({ streamId, expected }: StreamAppend, pointer: string) => {
   if (streamId === '' || streamId.startsWith('$'))
     refuse(`${pointer}/streamId`, 'reserved', 'a stream id is not empty and does not start with "$"')
   if (typeof expected === 'number') checkInteger(expected, `${pointer}/expected`)
   else if (!['any', 'none', 'exists'].includes(expected))
     refuse(`${pointer}/expected`, 'enum', 'the expected version is any, none, exists or a number')
-  events.forEach((event, i) => {
-    const at = `${pointer}/events/${i}`
-    checkPayload(event.data, `${at}/data`)
-    checkPayload(event.meta, `${at}/meta`)
-    checkPayload({ type: event.type, claims: event.claims ?? [] }, at)
-    checkInteger(event.schemaVersion, `${at}/schemaVersion`)
-    checkUuid(event.id, `${at}/id`)
-  })
 }
 
 const checkInteger = (value: number, pointer: string) => {
