@@ -1,10 +1,20 @@
+import { DomainError } from '@mcpctl/contracts'
 import type { ClientBase, Pool, QueryConfig } from 'pg'
 import { asDomainError } from './database-errors'
 import { encodeRequest } from './append/encode'
 import type { EncodedRequest } from './append/encode'
 import { GroupCommit } from './append/group-commit'
-import { eventsAfter, eventsOfStream } from './rows'
-import type { AppendRequest, EventLog, JsonObject, RecordedEvent, StoredCommand, Verdict } from './types'
+import { eventsAfter, eventsMatching, eventsOfStream, streamExists } from './rows'
+import type {
+  AppendRequest,
+  EventFilter,
+  EventLog,
+  JsonObject,
+  RecordedEvent,
+  StoredCommand,
+  StreamRange,
+  Verdict,
+} from './types'
 
 // Above the lock timeout of the append function: only a connection that is dead without saying so gets here.
 const answerWithinMs = 15_000
@@ -45,12 +55,21 @@ export class PostgresEventLog implements EventLog {
     return verdict as Verdict
   }
 
-  read(after: bigint, limit: number): Promise<RecordedEvent[]> {
-    return answer(eventsAfter(this.pool, after, limit))
+  read(after: bigint, limit: number, filter?: EventFilter): Promise<RecordedEvent[]> {
+    return answer(
+      filter ? eventsMatching(this.pool, { after, limit, ...filter }) : eventsAfter(this.pool, after, limit),
+    )
   }
 
-  readStream(streamId: string, from = 1, limit?: number): Promise<RecordedEvent[]> {
-    return answer(eventsOfStream(this.pool, streamId, from, limit ?? null))
+  readStream(streamId: string, range?: StreamRange): Promise<RecordedEvent[]> {
+    return answer(eventsOfStream(this.pool, streamId, range))
+  }
+
+  async getStream(streamId: string, range?: StreamRange): Promise<RecordedEvent[]> {
+    const events = await this.readStream(streamId, range)
+    if (events.length === 0 && !(await answer(streamExists(this.pool, streamId))))
+      throw new DomainError('NotFound', `there is no stream "${streamId}"`)
+    return events
   }
 
   async head(): Promise<bigint> {

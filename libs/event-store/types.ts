@@ -104,6 +104,24 @@ export interface StoredCommand {
   result: JsonObject
 }
 
+/** Which events of the log: of one category, of some types, or both. */
+export interface EventFilter {
+  /** There is no index on it: events of other categories are passed over one by one. */
+  category?: string
+  /** Found by index, each type for itself. */
+  types?: string[]
+}
+
+/** Which part of a stream, and in which order. */
+export interface StreamRange {
+  /** The first version to read; default 1, or the last one when reading backwards. */
+  from?: number
+  /** At most so many events; all unless told. */
+  limit?: number
+  /** From newer to older. */
+  backwards?: boolean
+}
+
 /** The log. Every promise is kept in the database, so it holds among any number of processes. */
 export interface EventLog {
   /**
@@ -112,10 +130,12 @@ export interface EventLog {
    * Throws `Unavailable` (queue full, database away or holder hung), `Invalid` (payload that JSON or PostgreSQL cannot hold), `TooLarge`.
    */
   append(request: AppendRequest): Promise<Verdict>
-  /** Events after `after`, in order, at most `limit`. */
-  read(after: bigint, limit: number): Promise<RecordedEvent[]>
-  /** Events of one stream from version `from` (default 1), in order. An unknown stream is empty. */
-  readStream(streamId: string, from?: number, limit?: number): Promise<RecordedEvent[]>
+  /** Events after `after`, in order, at most `limit`; empty at the end of the log. */
+  read(after: bigint, limit: number, filter?: EventFilter): Promise<RecordedEvent[]>
+  /** Events of one stream in order of versions; empty past its end, and for a stream that no event was appended to. */
+  readStream(streamId: string, range?: StreamRange): Promise<RecordedEvent[]>
+  /** As `readStream`, but throws `NotFound` for a stream that no event was appended to. */
+  getStream(streamId: string, range?: StreamRange): Promise<RecordedEvent[]>
   /** Position of the last event; 0 when the log is empty. */
   head(): Promise<bigint>
   /** The stream that holds a key, if any. */
