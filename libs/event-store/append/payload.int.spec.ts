@@ -1,9 +1,10 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import { DomainError } from '@mcpctl/contracts'
 import { testDatabase, type TestDatabase } from '../../../test/support/database'
 import { canonicalEvent, contentHash } from './encode'
+import { chained, genesis } from '../testing/chain'
 import { event, events, take, to } from '../testing/event-fixtures'
 import { PostgresEventLog } from '../postgres-event-log'
 import type { AppendRequest, ClaimChange, JsonObject, NewEvent } from '../types'
@@ -267,16 +268,10 @@ describe('What an event holds', () => {
   it('the chain starts from the store and can be computed again from what is read', async () => {
     const { id, epoch } = await log.store()
     expect(epoch).toBe(1)
-    let hash = createHash('sha256').update(id).digest()
+    let hash = genesis(id)
     for (const stored of await log.read(0n, 50)) {
-      const numbers = Buffer.alloc(24)
-      numbers.writeBigInt64BE(stored.position, 0)
-      numbers.writeBigInt64BE(BigInt(stored.version), 8)
-      const micros =
-        BigInt(Date.parse(`${stored.recordedAt.slice(0, 19)}Z`)) * 1000n + BigInt(stored.recordedAt.slice(20, 26))
-      numbers.writeBigInt64BE(micros, 16)
-      hash = createHash('sha256').update(hash).update(Buffer.from(stored.contentHash, 'hex')).update(numbers).digest()
-      expect(stored.hash).toBe(hash.toString('hex'))
+      hash = chained(hash, stored)
+      expect(stored.hash).toBe(hash)
     }
   })
 })
