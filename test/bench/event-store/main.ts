@@ -5,9 +5,13 @@ import { parseOptions, type Options } from './options'
 import { Report } from './report'
 import { openServer } from './server'
 import { append } from './workloads/append'
+import { catchUp } from './workloads/catch-up'
+import { memory } from './workloads/memory'
+import { readStream } from './workloads/read'
+import { rebuild } from './workloads/rebuild'
 import type { Bench, Workload } from './workloads/bench'
 
-const workloads: Workload[] = [append]
+const workloads: Workload[] = [append, readStream, catchUp, memory, rebuild]
 
 /** By address: they resolve their packages from their own folder, where nothing else is installed. */
 const load = async (file: string) => {
@@ -23,12 +27,13 @@ const run = async (options: Options): Promise<void> => {
     throw new Error(
       `no workload is called ${options.only.join(' or ')}; there are ${workloads.map(({ name }) => name).join(', ')}`,
     )
-  const others = { ...(await load('emmett.mjs')), ...(await load('message-db.mjs')) } as Bench['others']
+  const files = ['emmett.mjs', 'emmett-catch-up.mjs', 'message-db.mjs']
+  const others = Object.assign({}, ...(await Promise.all(files.map(load)))) as Bench['others']
   const server = await openServer(options.url)
   const abandon = (code: number) => void server.close().finally(() => process.exit(code))
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => abandon(130))
   // Also when a driver throws where nobody waits for it: the server must not be left behind.
-  process.once('uncaughtException', (error) => {
+  process.on('uncaughtException', (error) => {
     process.stderr.write(`error: ${error.stack ?? error.message}\n`)
     abandon(1)
   })

@@ -42,7 +42,7 @@ const bundle = async () => {
   mkdirSync(outdir, { recursive: true })
   await build({
     ...bundleOptions,
-    entryPoints: { main: join(folder, 'main.ts') },
+    entryPoints: { main: join(folder, 'main.ts'), 'follow-process': join(folder, 'workloads/follow-process.ts') },
     outdir,
     outExtension: { '.js': '.mjs' },
     external: mcpdExternals,

@@ -63,6 +63,12 @@ export const openServer = async (url: string | undefined): Promise<Server> => {
     await admin.query(`drop database if exists ${prefix}${name}${how}`)
     databases.delete(name)
   }
+  let closing: Promise<void> | undefined
+  const close = async () => {
+    for (const name of databases) await dropDatabase(name, ' with (force)')
+    await admin.end()
+    await own.stop()
+  }
   const { rows } = await admin.query<{ name: string; setting: string }>(
     'select name, current_setting(name) as setting from unnest($1::text[]) as name',
     [shown],
@@ -83,10 +89,6 @@ export const openServer = async (url: string | undefined): Promise<Server> => {
     async checkpoint() {
       await admin.query('checkpoint')
     },
-    async close() {
-      for (const name of databases) await dropDatabase(name, ' with (force)')
-      await admin.end()
-      await own.stop()
-    },
+    close: () => (closing ??= close()),
   }
 }

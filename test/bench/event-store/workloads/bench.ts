@@ -1,7 +1,7 @@
 import type { Options } from '../options'
 import type { Report } from '../report'
 import type { Server } from '../server'
-import type { Yardstick } from '../yardsticks/store'
+import type { CatchUp, SeedStream, Yardstick } from '../yardsticks/store'
 
 /** What a workload works with. */
 export interface Bench {
@@ -9,7 +9,12 @@ export interface Bench {
   report: Report
   server: Server
   /** The other stores, loaded from their own folder. */
-  others: { emmett: Yardstick; messageDb: Yardstick; messageDbOneCategory: Yardstick }
+  others: {
+    emmett: Yardstick
+    emmettCatchUp: { open(url: string, streams: Iterable<SeedStream>): Promise<CatchUp> }
+    messageDb: Yardstick
+    messageDbOneCategory: Yardstick
+  }
 }
 
 export interface Workload {

@@ -5,7 +5,12 @@ import pg from 'pg'
 const streamOf = (uid) => `server-${uid}`
 
 /** An append is begin, one call and commit on one connection, so each writer has one; with the default of 10 it is slower. */
-const openPool = (url, writers) => new pg.Pool({ connectionString: url, max: writers, idleTimeoutMillis: 0 })
+const openPool = (url, writers) => {
+  const pool = new pg.Pool({ connectionString: url, max: writers, idleTimeoutMillis: 0 })
+  // Without a listener a connection that is cut off ends the process.
+  pool.on('error', () => {})
+  return pool
+}
 
 const appendTo = async (store, { uid, fresh, events }) => {
   const messages = events.map(({ id, type, data, meta }) => ({ type, data, metadata: { ...meta, messageId: id } }))

@@ -1,4 +1,4 @@
-import pg from 'pg'
+import { createClient, createPool } from '@mcpctl/postgres'
 import { migrate, streamOf } from './ours'
 import type { Append, Yardstick } from './store'
 
@@ -48,13 +48,12 @@ export const insert: Yardstick = {
   name: 'INSERT (pg)',
   async prepare(url) {
     await migrate(url)
-    const client = new pg.Client(url)
-    await client.connect()
+    const client = await createClient(url, { applicationName: 'bench' })
     await client.query(plainTable)
     await client.end()
   },
   async open(url, writers) {
-    const pool = new pg.Pool({ connectionString: url, max: writers, idleTimeoutMillis: 0 })
+    const pool = createPool(url, { applicationName: 'bench', max: writers })
     return {
       async append(append) {
         const text = statement(append.events.length, append.fresh)

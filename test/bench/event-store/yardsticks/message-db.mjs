@@ -62,6 +62,8 @@ const yardstick = (name, categoryOf) => ({
   },
   async open(url, writers) {
     const pool = new pg.Pool({ connectionString: url, max: writers, idleTimeoutMillis: 0, options: searchPath })
+    // Without a listener a connection that is cut off ends the process.
+    pool.on('error', () => {})
     return {
       async append(append) {
         const stream = `${categoryOf(append)}-${append.uid}`

@@ -1,3 +1,4 @@
+import type { NewEvent } from '@mcpctl/event-store'
 import type { Payload } from '../payload'
 
 /** What each writer does over and over. */
@@ -37,4 +38,19 @@ export interface Yardstick {
   prepare(url: string): Promise<void>
   /** Opens a copy of the template for so many writers at once. */
   open(url: string, writers: number): Promise<OpenStore>
+}
+
+/** A seeded store and a projection over all of it: a row per stream with the number of its events. */
+export interface CatchUp {
+  /** Makes a table of this name and all connections; what it answers projects everything, from the first event to the last. */
+  prepare(table: string): Promise<() => Promise<void>>
+  /** What the table holds. */
+  counted(table: string): Promise<{ streams: number; events: number }>
+  close(): Promise<void>
+}
+
+/** Events of one stream, to be stored in this order. */
+export interface SeedStream {
+  streamId: string
+  events: NewEvent[]
 }
