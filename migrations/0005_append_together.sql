@@ -80,29 +80,36 @@ language sql stable as $$
       select from jsonb_array_elements(requests) r join es.command c on c.command_id = (r #>> '{command,id}')::uuid)
 $$;
 
--- Changes es.claim. False when the order of the changes matters, that is, when a key is named twice.
-create function es.claim_together(accepted jsonb[], streams text[]) returns boolean
+-- Takes and releases keys. False when the order of the changes matters, that is, when a key is named twice and not only taken.
+create function es.claim_together(events jsonb[], streams text[]) returns boolean
 language plpgsql as $$
 declare
-  ops text[];
-  scopes text[];
-  keys text[];
-  owners text[];
+  named bigint;
+  once bigint;
 begin
-  select array_agg(c.op), array_agg(c.scope), array_agg(c.key), array_agg(e.stream) into ops, scopes, keys, owners
-  from unnest(accepted, streams) e (event, stream),
-    jsonb_to_recordset(e.event -> 'claims') c (op text, scope text, key text);
-  if cardinality(keys) > 1
-    and (select count(distinct (scope, key)) from unnest(scopes, keys) k (scope, key)) < cardinality(keys) then
-    return false;
-  end if;
-  if 'release' = any (ops) then
-    delete from es.claim c using unnest(ops, scopes, keys, owners) k (op, scope, key, owner)
-    where k.op = 'release' and c.scope = k.scope and c.key = k.key and c.stream_id = k.owner;
+  if exists (select from unnest(events) event where event -> 'claims' @> '[{"op": "release"}]') then
+    select count(*), count(distinct (c ->> 'scope', c ->> 'key')) into named, once
+    from unnest(events) event, jsonb_array_elements(event -> 'claims') c;
+    if once < named then
+      return false;
+    end if;
+    delete from es.claim taken using unnest(events, streams) e (event, stream), jsonb_array_elements(e.event -> 'claims') c
+    where c ->> 'op' = 'release' and taken.scope = c ->> 'scope' and taken.key = c ->> 'key' and taken.stream_id = e.stream;
   end if;
   insert into es.claim
-  select scope, key, owner from unnest(ops, scopes, keys, owners) k (op, scope, key, owner) where op = 'take';
+  select c ->> 'scope', c ->> 'key', e.stream
+  from unnest(events, streams) e (event, stream), jsonb_array_elements(e.event -> 'claims') c
+  where c ->> 'op' = 'take';
   return true;
+end $$;
+
+-- Do fence and condition let this request pass, whatever the requests before it have added?
+create function es.rules_allow(request jsonb, types_before text[]) returns boolean
+language plpgsql as $$
+begin
+  return es.fence_verdict(request -> 'fence') is null
+    and not coalesce(request #> '{condition,types}' ?| types_before, false)
+    and es.condition_verdict(request -> 'condition') is null;
 end $$;
 
 -- Raises unique_violation where an id, a key or a command is known already.
@@ -111,13 +118,12 @@ language plpgsql as $$
 declare
   last record;
   asked record;
-  first bigint;
+  before bigint;
   slot integer;
   refused boolean;
-  any_refused boolean := false;
-  any_claims boolean := false;
-  any_command boolean := false;
   row integer := 0;
+  has_claims boolean := false;
+  has_commands boolean := false;
   types text[] := '{}';
   -- By stream, in order of appearance.
   names text[] := '{}';
@@ -130,15 +136,19 @@ declare
   positions bigint[] := '{}';
   versions bigint[] := '{}';
   hashes bytea[] := '{}';
-  -- By request.
-  verdicts jsonb[] := '{}';
+  -- By request; of a request that names several streams, `stands` tells of each.
+  firsts bigint[] := '{}';
+  lasts bigint[] := '{}';
+  stands jsonb[] := '{}';
+  refusals jsonb[] := '{}';
 begin
   last := es.chain_end();
+  before := last.position;
   for asked in
-    select r.n as request, r.v -> 'condition' as condition, r.v -> 'fence' as fence, r.v ? 'command' as command,
-      jsonb_array_length(r.v -> 'streams') as parts, s.n as part, s.v ->> 'streamId' as stream,
-      s.v ->> 'category' as category, s.v -> 'expected' as expected, e.n as nth,
-      e.v -> 'event' as event, decode(e.v ->> 'hash', 'hex') as content,
+    select r.n::integer as request, r.v ? 'command' as command, r.v ?| array['condition', 'fence'] as ruled,
+      jsonb_array_length(r.v -> 'streams') as parts, s.n as part, e.n as nth, s.v ->> 'streamId' as stream,
+      s.v ->> 'category' as category, s.v -> 'expected' as expected, e.v -> 'event' as event,
+      decode(e.v ->> 'hash', 'hex') as content,
       case e.n when 1 then
         (select v.version from es.event v where v.stream_id = s.v ->> 'streamId' order by v.version desc limit 1)
       end as stored
@@ -151,17 +161,12 @@ begin
     end if;
     if asked.nth = 1 then
       if asked.part = 1 then
-        first := last.position + 1;
         refused := false;
-        any_command := any_command or asked.command;
-        if asked.fence is not null and es.fence_verdict(asked.fence) is not null then
+        has_commands := has_commands or asked.command;
+        if asked.ruled and not es.rules_allow(requests -> (asked.request - 1), types) then
           return null;
         end if;
-        if asked.condition is not null then
-          if asked.condition -> 'types' ?| types or es.condition_verdict(asked.condition) is not null then
-            return null;
-          end if;
-        end if;
+        firsts[asked.request] := last.position + 1;
       end if;
       slot := array_position(names, asked.stream);
       if slot is null then
@@ -174,15 +179,14 @@ begin
           return null;
         end if;
         refused := true;
-        any_refused := true;
-        verdicts[asked.request] := es.version_conflict(asked.stream, at[slot], asked.expected);
+        refusals[asked.request] := es.version_conflict(asked.stream, at[slot], asked.expected);
       end if;
     end if;
     continue when refused;
+    row := row + 1;
     at[slot] := at[slot] + 1;
     last.position := last.position + 1;
     last.hash := es.chain(last.hash, asked.content, last.position, at[slot], last.now);
-    row := row + 1;
     events[row] := asked.event;
     streams[row] := asked.stream;
     categories[row] := asked.category;
@@ -190,15 +194,16 @@ begin
     positions[row] := last.position;
     versions[row] := at[slot];
     hashes[row] := last.hash;
-    any_claims := any_claims or asked.event -> 'claims' <> '[]';
-    if not asked.event ->> 'type' = any (types) then
+    lasts[asked.request] := last.position;
+    has_claims := has_claims or asked.event -> 'claims' <> '[]';
+    if array_position(types, asked.event ->> 'type') is null then
       types := types || (asked.event ->> 'type');
     end if;
-    verdicts[asked.request] := es.ok_verdict(first, last.position,
-      case asked.parts when 1 then '{}' else coalesce(verdicts[asked.request] -> 'versions', '{}') end
-        || jsonb_build_object(asked.stream, at[slot]));
+    if asked.parts > 1 then
+      stands[asked.request] := coalesce(stands[asked.request], '{}') || jsonb_build_object(asked.stream, at[slot]);
+    end if;
   end loop;
-  if any_refused and es.is_known(requests) or any_claims and not es.claim_together(events, streams) then
+  if refusals <> '{}' and es.is_known(requests) or has_claims and not es.claim_together(events, streams) then
     return null;
   end if;
   insert into es.event
@@ -207,17 +212,20 @@ begin
     last.now, e.content, e.hash
   from unnest(positions, categories, streams, versions, events, contents, hashes)
     e (position, category, stream, version, event, content, hash);
-  if any_command then
+  if has_commands then
     insert into es.command
-    select (r.v #>> '{command,id}')::uuid, r.v #>> '{command,requestHash}', (verdicts[r.n] ->> 'first')::bigint,
-      (verdicts[r.n] ->> 'last')::bigint, r.v #> '{command,result}'
-    from jsonb_array_elements(requests) with ordinality r (v, n)
-    where r.v ? 'command' and verdicts[r.n] ->> 'status' = 'ok';
+    select (r.v #>> '{command,id}')::uuid, r.v #>> '{command,requestHash}', r.first, r.last,
+      r.v #> '{command,result}'
+    from rows from (jsonb_array_elements(requests), unnest(firsts, lasts)) r (v, first, last)
+    where r.last is not null and r.v ? 'command';
   end if;
   if row > 0 then
     perform pg_notify('es_event', last.position::text);
   end if;
-  return to_jsonb(verdicts);
+  return (
+    select jsonb_agg(coalesce(v.refusal, jsonb_build_object('status', 'ok', 'first', v.first::text, 'last', v.last::text,
+      'versions', coalesce(v.stands, jsonb_build_object(streams[(v.last - before)::integer], versions[(v.last - before)::integer])))) order by v.n)
+    from unnest(firsts, lasts, refusals, stands) with ordinality v (first, last, refusal, stands, n));
 end $$;
 
 -- All of them at once or, when that will not do, each half for itself: the state that one half leaves is what the next one meets.
