@@ -11,6 +11,8 @@ import { PostgresEventLog } from './postgres-event-log'
 import type { EventFilter, NewEvent, RecordedEvent, StreamRange } from './types'
 
 const run = promisify(execFile)
+// So many questions, on a busy machine: a limit against hanging.
+const minutes = 300_000
 const oneTo = (n: number) => Array.from({ length: n }, (_, i) => i + 1)
 
 describe('Reading the log', () => {
@@ -113,7 +115,7 @@ describe('Reading the log', () => {
           given.get(stream)?.push(...batch.map(({ id }) => id))
         }
       }
-    })
+    }, minutes)
 
     const inBatches = async (stream: string, size: number, [first, last]: [number, number]): Promise<string[]> => {
       const ids: string[] = []
@@ -135,6 +137,7 @@ describe('Reading the log', () => {
       async (stream) => {
         for (const size of [1000, 2, 1]) expect(await inParts(stream, size)).toEqual(given.get(stream))
       },
+      minutes,
     )
 
     it('C40 the whole log by batches of 1, 2 and 1000', async () => {
@@ -172,46 +175,50 @@ describe('Reading a million events', () => {
       select n, 'test', 'bulk-' || (n - 1) % 1000, (n - 1) / 1000 + 1, md5(n::text)::uuid, 'Happened', 1, '{}',
         '{"actor":{"uid":"018f0000-0000-7000-8000-000000000001","name":"tester"}}', at, content, hash
       from chain where n > 0`)
-  }, 300_000)
+  }, minutes)
   afterAll(() => database.close())
 
-  it('C42 a reader meets each once and in order while others append', async () => {
-    const log = new PostgresEventLog({ pool: database.pool })
-    const reading = new AbortController()
-    let appended = 0
-    const write = async (stream: string) => {
-      const writer = new PostgresEventLog({ pool: database.pool })
-      while (!reading.signal.aborted) {
-        const count = 1 + (appended % 5)
-        expect(await writer.append(to(stream, 'any', ...events(count)))).toMatchObject({ status: 'ok' })
-        appended += count
+  it(
+    'C42 a reader meets each once and in order while others append',
+    async () => {
+      const log = new PostgresEventLog({ pool: database.pool })
+      const reading = new AbortController()
+      let appended = 0
+      const write = async (stream: string) => {
+        const writer = new PostgresEventLog({ pool: database.pool })
+        while (!reading.signal.aborted) {
+          const count = 1 + (appended % 5)
+          expect(await writer.append(to(stream, 'any', ...events(count)))).toMatchObject({ status: 'ok' })
+          appended += count
+        }
       }
-    }
-    const writers = oneTo(4).map((n) => write(`c42-${n}`))
-    let last: RecordedEvent | undefined
-    const misplaced: bigint[] = []
-    const look = (one: RecordedEvent) => {
-      if (one.position !== (last?.position ?? 0n) + 1n || one.recordedAt < (last?.recordedAt ?? ''))
-        misplaced.push(one.position)
-      last = one
-    }
-    const follow = async () => {
-      let page: RecordedEvent[]
-      do {
-        page = await log.read(last?.position ?? 0n, 5_000)
-        page.forEach(look)
-        // At the end for the first time: the writers have done their part.
-        if (page.length < 5_000) reading.abort()
-      } while (page.length > 0)
-    }
-    await follow()
-    await Promise.all(writers)
-    await follow()
-    expect(misplaced).toEqual([])
-    expect(appended).toBeGreaterThan(0)
-    expect(last?.position).toBe(1_000_000n + BigInt(appended))
-    expect(await log.head()).toBe(last?.position)
-  }, 300_000)
+      const writers = oneTo(4).map((n) => write(`c42-${n}`))
+      let last: RecordedEvent | undefined
+      const misplaced: bigint[] = []
+      const look = (one: RecordedEvent) => {
+        if (one.position !== (last?.position ?? 0n) + 1n || one.recordedAt < (last?.recordedAt ?? ''))
+          misplaced.push(one.position)
+        last = one
+      }
+      const follow = async () => {
+        let page: RecordedEvent[]
+        do {
+          page = await log.read(last?.position ?? 0n, 5_000)
+          page.forEach(look)
+          // At the end for the first time: the writers have done their part.
+          if (page.length < 5_000) reading.abort()
+        } while (page.length > 0)
+      }
+      await follow()
+      await Promise.all(writers)
+      await follow()
+      expect(misplaced).toEqual([])
+      expect(appended).toBeGreaterThan(0)
+      expect(last?.position).toBe(1_000_000n + BigInt(appended))
+      expect(await log.head()).toBe(last?.position)
+    },
+    minutes,
+  )
 })
 
 describe('When an event was recorded', () => {

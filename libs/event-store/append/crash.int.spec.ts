@@ -53,7 +53,7 @@ describe('A server of its own', () => {
     projector = new Projector({ pool, follower, name: 'counting', modelVersion: 1, project: countStreams })
     projector.start()
     writers = await openWriters(url, 8)
-  })
+  }, 120_000)
   afterAll(async () => {
     await projector.stop()
     await follower.stop()
