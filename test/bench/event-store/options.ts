@@ -17,7 +17,8 @@ const help = `Measures libs/event-store beside other event stores, on one Postgr
 
   node test/bench/event-store/run.mjs [options]
 
-  --only WORDS    workloads whose name holds one of these words, comma separated: append, read, catch-up, rebuild, transfer, memory
+  --only WORDS    workloads whose name holds one of these words, comma separated: append, read, catch-up,
+                  memory, transfer, rebuild
   --rounds N      rounds per measurement, default 5 (large workloads: at most 3)
   --events N      events of the large workloads, default 1000000 (catch-up: a tenth)
   --quick         fewer and shorter rounds, small logs: a look at the method, no figures to quote
