@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
-import type { Pool, PoolClient } from 'pg'
+import type { Client, Pool, PoolClient } from 'pg'
 import { createPool } from '@mcpctl/postgres'
 import { testDatabase, type TestDatabase } from '../../../test/support/database'
 import { event, events, to } from '../testing/event-fixtures'
@@ -158,6 +158,8 @@ describe('Projector', () => {
   it('C46 does not suffer from another one that cannot go on', async () => {
     const poisoned = start({
       name: `${name}-poisoned`,
+      onPoison: 'stop',
+      maxAttempts: 2,
       project: async (_, batch) => {
         if (batch.some(({ type }) => type === 'Poison')) throw new Error('poison')
       },
@@ -169,7 +171,8 @@ describe('Projector', () => {
     await log.append(to('poison', 'any', event({ type: 'Poison' })))
     await append(5)
     expect(await healthy.waitFor(await log.head(), 5_000)).toBe(true)
-    expect(poisoned.status()).toMatchObject({ position: before, lastError: 'poison' })
+    await eventually(() => poisoned.status().status === 'stopped')
+    expect(poisoned.status()).toMatchObject({ position: before, lastError: expect.stringContaining('poison') })
     expect(await seen()).toEqual(await everything())
   })
 
@@ -197,14 +200,48 @@ describe('Projector', () => {
     expect(await projector.waitFor(await log.head(), 4_000)).toBe(true)
   })
 
-  it('a new version of a model starts from the beginning beside the old one', async () => {
+  it('goes on in the version of the model that is active, whichever process makes it so', async () => {
     await append(3)
-    const old = start()
-    expect(await old.waitFor(await log.head(), 5_000)).toBe(true)
-    let count = 0
-    const next = start({ modelVersion: 2, project: async (_, batch) => void (count += batch.length) })
-    expect(await next.waitFor(await log.head(), 5_000)).toBe(true)
-    expect(count).toBe((await everything()).length)
+    const projector = start({ batchSize: 2 })
+    expect(await projector.waitFor(await log.head(), 5_000)).toBe(true)
+    const swap = async (client: Client) => {
+      await client.query('begin')
+      const { rows } = await client.query<{ position: string }>(
+        'delete from es.checkpoint where processor = $1 returning position',
+        [name],
+      )
+      await client.query('insert into es.checkpoint (processor, model_version, position) values ($1, 2, $2)', [
+        name,
+        rows[0]!.position,
+      ])
+      await client.query('commit')
+    }
+    const appending = append(20)
+    await swap(await database.connect({ role: 'mcpd_app' }))
+    await appending
+    expect(await projector.waitFor(await log.head(), 5_000)).toBe(true)
+    const { rows } = await database.pool.query<{ model_version: number; position: string }>(
+      'select model_version, position::text from es.checkpoint where processor = $1',
+      [name],
+    )
+    expect(rows).toEqual([{ model_version: 2, position: String(await log.head()) }])
+    expect(await seen()).toEqual(await everything())
+  })
+
+  it('leaves a model alone that other code has folded, and still tells how far it is', async () => {
+    const other = start({ fold: 'theirs' })
+    await append(2)
+    expect(await other.waitFor(await log.head(), 5_000)).toBe(true)
+    await other.stop()
+    const projector = start({ fold: 'ours' })
+    await eventually(() => projector.status().status === 'waiting')
+    await append(1)
+    expect(await projector.waitFor(await log.head(), 1_500)).toBe(false)
+    expect(projector.status().position).toBe((await log.head()) - 1n)
+    const heir = start({ fold: 'ours', alsoFolds: ['theirs'] })
+    expect(await projector.waitFor(await log.head(), 5_000)).toBe(true)
+    expect(heir.status().status).toBe('running')
+    expect(await seen()).toEqual(await everything())
   })
 
   it('C51 holds one batch at a time, however far behind it is', async () => {

@@ -1,58 +1,89 @@
-import type { PoolClient, Pool } from 'pg'
-import type { Follower } from './follower'
-import { PositionWaiters } from './position-waiters'
-import { eventsAfter } from '../rows'
+import type { Pool, PoolClient } from 'pg'
+import { isTransient } from '../database-errors'
 import type { RecordedEvent } from '../types'
+import * as checkpoints from './checkpoint'
+import type { Checkpoint, Move } from './checkpoint'
+import type { Follower } from './follower'
+import { applyAndPark, applyUntilPoison, park, parkBehind, sortOut, textOf, type Poison } from './parking'
+import { PositionWaiters } from './position-waiters'
+import { apply, foldsOf, type Projection } from './projection'
+import { ReadAhead } from './read-ahead'
+import { withClient } from './transaction'
 
 const firstRetryMs = 50
 // Well below what a write waits for its view.
 const slowestRetryMs = 1_000
+const mebibyte = 1024 * 1024
 
-export interface ProjectorOptions {
-  /** Its connections act as `mcpd_app`. */
+export interface ProjectorOptions extends Projection {
+  /** Its connections act as `mcpd_app`. One is used, and while there is much to catch up with another one, if the pool has it to spare. */
   pool: Pool
   follower: Follower
-  name: string
-  /** Another version of the model starts from the beginning, beside the older one. */
-  modelVersion: number
-  /** Events per transaction, default 500. */
+  /** Version of the model that is made when there is none yet, default 1. Which one is followed, the active row of es.checkpoint says. */
+  modelVersion?: number
+  /** Events per transaction at most, default 500. */
   batchSize?: number
-  /** Applies events to read models through `tx` only; commits together with the checkpoint. */
-  project: (tx: PoolClient, events: RecordedEvent[]) => Promise<void>
+  /** JSON per transaction at most, in bytes, default 4 MiB; a larger event comes alone. Two batches are in memory at a time. */
+  batchBytes?: number
+  /** How often a batch is tried before the event that it fails at is looked for, default 5. Trying while the database is away does not count. */
+  maxAttempts?: number
+  /**
+   * What to do with that event. `park` (the default): set it and all later events of its stream aside, and go on with all other streams.
+   * `stop`: apply nothing after it; the processor is `stopped` until it is started anew, or the event is retried or skipped.
+   */
+  onPoison?: 'park' | 'stop'
+  /** Told after the event was set aside, for a log. */
+  onParked?: (poison: Poison) => void
 }
 
 export interface ProjectorStatus {
   name: string
-  /** The last position known to be applied, by this process or another. */
+  /** The last position known to be applied, parked or skipped, by this process or another. */
   position: bigint
-  status: 'running' | 'failing' | 'stopped'
+  /**
+   * `failing`: what threw is tried again, later and later. `stopped`: by `stop`, or at an event that must not be passed.
+   * `waiting`: other code folds the active model; its positions are still told.
+   */
+  status: 'running' | 'failing' | 'waiting' | 'stopped'
   lastError?: string
 }
 
 /**
  * Feeds every event to `project`, in order and exactly once: the events' effects and the checkpoint commit together, and the
- * checkpoint's row lock lets one process at a time do so. A throw takes the batch back; it is tried again, later and later.
+ * checkpoint's row lock lets one process at a time do so. A throw takes the batch back; it is tried again, later and later, and an
+ * event that keeps throwing is dealt with by `onPoison`. Goes on in whatever version of the model is active, also when that changes.
  */
 export class Projector {
   private readonly waiters = new PositionWaiters()
+  private readonly reader: ReadAhead
   private running: Promise<void> | undefined
   private stopping = false
   private rouses = 0
   private wake: () => void = () => {}
   private failures = 0
   private lastError: string | undefined
+  private idle: 'waiting' | 'stopped' | undefined
+  /** Where a stopped processor is let go on once, by this start. */
+  private resumes = false
   private unsubscribe: (() => void)[] = []
+  private readonly maxAttempts: number
 
-  constructor(private readonly options: ProjectorOptions) {}
+  constructor(private readonly options: ProjectorOptions) {
+    const { pool, batchSize = 500, batchBytes = 4 * mebibyte, maxAttempts = 5 } = options
+    this.maxAttempts = maxAttempts
+    this.reader = new ReadAhead(pool, { events: batchSize, bytes: batchBytes })
+  }
 
+  /** Also lets a processor that had stopped at an event try that again. */
   start(): void {
     if (this.running) return
-    const { follower, name, modelVersion } = this.options
+    const { follower, name } = this.options
     this.stopping = false
+    this.resumes = true
     this.unsubscribe = [
       follower.onAdvance(() => this.rouse()),
-      follower.onCheckpoint((moved) => {
-        if (moved.processor === name && moved.modelVersion === modelVersion) this.waiters.reached(moved.position)
+      follower.onCheckpoint(({ processor, position }) => {
+        if (processor === name) this.waiters.reached(position)
       }),
     ]
     this.running = this.run()
@@ -64,21 +95,22 @@ export class Projector {
     this.unsubscribe.forEach((unsubscribe) => unsubscribe())
     this.rouse()
     await this.running
+    await this.reader.stop()
     this.running = undefined
     this.waiters.giveUp()
   }
 
-  /** True as soon as everything up to `position` is applied, by whichever process; false after `timeoutMs`. */
+  /** True as soon as everything up to `position` is applied, parked or skipped, by whichever process; false after `timeoutMs`. */
   waitFor(position: bigint, timeoutMs: number): Promise<boolean> {
     return this.waiters.wait(position, timeoutMs)
   }
 
   status(): ProjectorStatus {
-    const failing = this.failures > 0 ? 'failing' : 'running'
+    const active = this.idle ?? (this.failures > 0 ? 'failing' : 'running')
     return {
       name: this.options.name,
       position: this.waiters.position,
-      status: this.running && !this.stopping ? failing : 'stopped',
+      status: this.running && !this.stopping ? active : 'stopped',
       ...(this.lastError !== undefined && { lastError: this.lastError }),
     }
   }
@@ -119,108 +151,117 @@ export class Projector {
   }
 
   private async tryStep(): Promise<boolean> {
+    const place: { move?: Move } = {}
     try {
-      const more = await this.step()
+      const more = await withClient(this.options.pool, (tx) => this.step(tx, place))
       this.failures = 0
-      this.lastError = undefined
+      if (!this.idle) this.lastError = undefined
       return more
     } catch (error) {
       this.failures++
-      this.lastError = error instanceof Error ? error.message : String(error)
-      await this.recordFailure(this.lastError)
+      this.idle = undefined
+      this.lastError = textOf(error)
+      await this.recordFailure(place.move, error)
       return false
     }
   }
 
-  /** One batch in one transaction. True if there may be more. */
-  private async step(): Promise<boolean> {
-    return withClient(this.options.pool, async (tx) => {
-      // A process that freezes here loses its transaction, and with it the checkpoint, to another one.
-      await tx.query(`begin; set local idle_in_transaction_session_timeout = '1s'`)
-      const position = await this.lockCheckpoint(tx)
-      if (position === undefined) {
-        await tx.query('rollback')
-        return await this.learnPosition(tx)
-      }
-      const { batchSize = 500, project } = this.options
-      const events = await eventsAfter(tx, position, batchSize)
-      const last = events.at(-1)?.position ?? position
-      if (events.length > 0) {
-        await project(tx, events)
-        await this.moveCheckpoint(tx, last)
-      }
-      await tx.query('commit')
-      this.waiters.reached(last)
-      return events.length === batchSize
-    })
-  }
-
-  private get key() {
-    return [this.options.name, this.options.modelVersion]
-  }
-
-  private async lockCheckpoint(tx: PoolClient): Promise<bigint | undefined> {
-    const { rows } = await tx.query<{ position: string }>({
-      name: 'es-checkpoint-lock',
-      text: `select position::text from es.checkpoint where processor = $1 and model_version = $2 for update skip locked`,
-      values: this.key,
-    })
-    return rows[0] && BigInt(rows[0].position)
-  }
-
-  private async moveCheckpoint(tx: PoolClient, position: bigint) {
-    const { name, modelVersion } = this.options
-    await tx.query({
-      name: 'es-checkpoint-move',
-      text: `with moved as (
-        update es.checkpoint set position = $3, status = 'running', attempts = 0, last_error = null
-        where processor = $1 and model_version = $2)
-        select pg_notify('es_checkpoint', $4)`,
-      values: [...this.key, String(position), `${position} ${modelVersion} ${name}`],
-    })
-  }
-
-  /** Another process holds the checkpoint, or it does not exist yet. */
-  private async learnPosition(tx: PoolClient): Promise<boolean> {
-    const created = await tx.query(
-      'insert into es.checkpoint (processor, model_version) values ($1, $2) on conflict do nothing',
-      this.key,
-    )
-    if (created.rowCount === 1) return true
-    const { rows } = await tx.query<{ position: string }>(
-      'select position::text from es.checkpoint where processor = $1 and model_version = $2',
-      this.key,
-    )
-    this.waiters.reached(BigInt(rows[0]?.position ?? 0))
+  /** One batch in one transaction. True if there may be more. `place` tells where it was when it throws. */
+  private async step(tx: PoolClient, place: { move?: Move }): Promise<boolean> {
+    const { name } = this.options
+    const checkpoint = await checkpoints.lockCheckpoint(tx, { processor: name, folds: foldsOf(this.options) })
+    if (!checkpoint) return this.lookElsewhere(tx)
+    const move = { processor: name, modelVersion: checkpoint.modelVersion, position: checkpoint.position }
+    place.move = move
+    if (checkpoint.stopped) return this.stayOrResume(tx, checkpoint)
+    this.idle = undefined
+    const { events, more } = await this.reader.take(tx, move.position)
+    const last = events.at(-1)
+    if (last) return (await this.applyBatch(tx, { ...checkpoint, processor: name }, events)) && more
+    await tx.query('commit')
+    this.resumes = false
+    this.waiters.reached(move.position)
     return false
   }
 
-  private async recordFailure(message: string) {
+  /** Applies and commits. False when it stopped at an event. */
+  private async applyBatch(tx: PoolClient, at: Checkpoint & Move, events: RecordedEvent[]): Promise<boolean> {
+    const { ready, waiting } = at.parks ? await sortOut(tx, at, events) : { ready: events, waiting: [] }
+    let poisons: Poison[] = []
+    if (at.attempts < this.maxAttempts) await apply(this.options, tx, ready)
+    else if (this.options.onPoison !== 'stop')
+      poisons = await applyAndPark(this.options, tx, { model: at, events: ready })
+    else {
+      const { applied, error } = await applyUntilPoison(this.options, tx, ready)
+      const event = ready[applied]
+      if (event && error !== undefined) return this.stopAt(tx, at, { waiting, poison: { event, error } })
+    }
+    await parkBehind(tx, at, waiting)
+    await this.commitAt(tx, at, events)
+    for (const poison of poisons) this.options.onParked?.(poison)
+    return true
+  }
+
+  private async commitAt(tx: PoolClient, at: Move, events: RecordedEvent[]) {
+    const position = events.at(-1)?.position ?? at.position
+    await checkpoints.commitAt(tx, { ...at, position })
+    this.resumes = false
+    this.waiters.reached(position)
+  }
+
+  private async stopAt(
+    tx: PoolClient,
+    at: Move,
+    { waiting, poison }: { waiting: RecordedEvent[]; poison: Poison },
+  ): Promise<false> {
+    const { position, streamId, type } = poison.event
+    const before = { ...at, position: position - 1n }
+    const error = `stopped at position ${String(position)} (${type} in stream "${streamId}"): ${poison.error}`
+    await parkBehind(
+      tx,
+      at,
+      waiting.filter((event) => event.position < position),
+    )
+    await park(tx, at, [poison])
+    await checkpoints.commitStopped(tx, before, error)
+    this.waiters.reached(before.position)
+    this.resumes = false
+    this.idle = 'stopped'
+    this.lastError = error
+    this.options.onParked?.(poison)
+    return false
+  }
+
+  /** A processor that has stopped at an event goes on when somebody lets it; a start does so once. */
+  private async stayOrResume(tx: PoolClient, { modelVersion, position, lastError }: Checkpoint): Promise<boolean> {
+    const resumed = this.resumes
+    this.resumes = false
+    if (resumed) await checkpoints.resume(tx, { processor: this.options.name, modelVersion, position })
+    await tx.query('commit')
+    this.waiters.reached(position)
+    if (resumed) return true
+    this.idle = 'stopped'
+    this.lastError = lastError
+    return false
+  }
+
+  /** Another process holds the checkpoint, other code folds the model, or there is none yet. */
+  private async lookElsewhere(tx: PoolClient): Promise<boolean> {
+    const { name, modelVersion = 1, fold = '' } = this.options
+    const found = await checkpoints.findCheckpoint(tx, { processor: name, modelVersion, fold })
+    if (!found) return false
+    this.waiters.reached(found.position)
+    const foreign = !foldsOf(this.options).includes(found.fold)
+    this.idle = foreign ? 'waiting' : undefined
+    return found.created
+  }
+
+  private async recordFailure(move: Move | undefined, error: unknown) {
+    if (!move) return
     try {
-      await this.options.pool.query(
-        `update es.checkpoint set status = 'failing', attempts = attempts + 1, last_error = $3
-         where processor = $1 and model_version = $2`,
-        [...this.key, message],
-      )
+      await checkpoints.recordFailure(this.options.pool, move, { error: textOf(error), counts: !isTransient(error) })
     } catch {
       // The database may be what failed; `status` tells it in this process.
     }
-  }
-}
-
-const withClient = async <T>(pool: Pool, use: (client: PoolClient) => Promise<T>): Promise<T> => {
-  const client = await pool.connect()
-  // A connection that is lost between two statements would otherwise end the process.
-  const lost = () => {}
-  client.on('error', lost)
-  try {
-    const result = await use(client)
-    client.off('error', lost)
-    client.release()
-    return result
-  } catch (error) {
-    // Closing it takes the transaction back, whatever state the connection is in.
-    client.release(true)
-    throw error
   }
 }

@@ -1,0 +1,138 @@
+import type { PoolClient } from 'pg'
+import { isTransient } from '../database-errors'
+import type { RecordedEvent } from '../types'
+import { apply, type Projection } from './projection'
+
+const longestError = 2_000
+
+/** One version of a processor's model. */
+export interface Model {
+  processor: string
+  modelVersion: number
+}
+
+/** An event that a projection throws at, however often it is tried. */
+export interface Poison {
+  event: RecordedEvent
+  /** What `project` threw, as text that PostgreSQL can hold. */
+  error: string
+}
+
+export const textOf = (error: unknown): string => {
+  const text = error instanceof Error ? error.message : String(error)
+  return text.replaceAll('\u0000', '').slice(0, longestError)
+}
+
+/**
+ * Takes out of a batch what was skipped, and what must wait because an earlier event of its stream is parked: a fold that leaves out an
+ * event and goes on would show a state that never was.
+ */
+export const sortOut = async (
+  tx: PoolClient,
+  { processor, modelVersion }: Model,
+  events: RecordedEvent[],
+): Promise<{ ready: RecordedEvent[]; waiting: RecordedEvent[] }> => {
+  const { rows } = await tx.query<{ skipped: string | null; stream: string | null }>(
+    `select position::text as skipped, null as stream from es.parked
+     where processor = $1 and status = 'skipped' and position between $3 and $4
+     union all
+     select distinct null, stream_id from es.parked
+     where processor = $1 and model_version = $2 and status = 'parked' and stream_id = any ($5)`,
+    [
+      processor,
+      modelVersion,
+      String(events[0]?.position ?? 0),
+      String(events.at(-1)?.position ?? 0),
+      [...new Set(events.map(({ streamId }) => streamId))],
+    ],
+  )
+  const skipped = new Set(rows.map((row) => row.skipped))
+  const parked = new Set(rows.map((row) => row.stream))
+  const left = events.filter(({ position }) => !skipped.has(String(position)))
+  return {
+    ready: left.filter(({ streamId }) => !parked.has(streamId)),
+    waiting: left.filter(({ streamId }) => parked.has(streamId)),
+  }
+}
+
+/** Parks events, each with what is wrong with it. */
+export const park = async (
+  tx: PoolClient,
+  { processor, modelVersion }: Model,
+  parked: { event: RecordedEvent; error: string }[],
+): Promise<void> => {
+  if (parked.length === 0) return
+  await tx.query(
+    `insert into es.parked (processor, model_version, position, stream_id, type, error)
+     select $1, $2, p.* from unnest($3::bigint[], $4::text[], $5::text[], $6::text[]) p
+     on conflict (processor, model_version, position) do nothing`,
+    [
+      processor,
+      modelVersion,
+      parked.map(({ event }) => String(event.position)),
+      parked.map(({ event }) => event.streamId),
+      parked.map(({ event }) => event.type),
+      parked.map(({ error }) => error),
+    ],
+  )
+}
+
+/** Parks events for no fault of their own. */
+export const parkBehind = (tx: PoolClient, model: Model, events: RecordedEvent[]): Promise<void> =>
+  park(
+    tx,
+    model,
+    events.map((event) => ({ event, error: 'waits for an earlier event of its stream' })),
+  )
+
+/**
+ * Applies events in order up to the first one that `project` throws at when it gets it alone. Answers how many were applied, and what
+ * was thrown if that is not all. Throws when the database is away.
+ */
+export const applyUntilPoison = async (
+  projection: Projection,
+  tx: PoolClient,
+  events: RecordedEvent[],
+): Promise<{ applied: number; error?: string }> => {
+  try {
+    await tx.query('savepoint part')
+    await apply(projection, tx, events)
+    await tx.query('release savepoint part')
+    return { applied: events.length }
+  } catch (error) {
+    if (isTransient(error)) throw error
+    await tx.query('rollback to savepoint part')
+    await tx.query('release savepoint part')
+    if (events.length === 1) return { applied: 0, error: textOf(error) }
+  }
+  const half = Math.ceil(events.length / 2)
+  const first = await applyUntilPoison(projection, tx, events.slice(0, half))
+  if (first.error !== undefined) return first
+  const rest = await applyUntilPoison(projection, tx, events.slice(half))
+  return { ...rest, applied: half + rest.applied }
+}
+
+/** Applies all events but those that `project` throws at, which are parked, and the later ones of their streams, which queue behind. */
+export const applyAndPark = async (
+  projection: Projection,
+  tx: PoolClient,
+  { model, events }: { model: Model; events: RecordedEvent[] },
+): Promise<Poison[]> => {
+  const poisons: Poison[] = []
+  let rest = events
+  while (rest.length > 0) {
+    const { applied, error } = await applyUntilPoison(projection, tx, rest)
+    const event = rest[applied]
+    if (error === undefined || !event) break
+    const later = rest.slice(applied + 1)
+    poisons.push({ event, error })
+    await park(tx, model, [{ event, error }])
+    await parkBehind(
+      tx,
+      model,
+      later.filter(({ streamId }) => streamId === event.streamId),
+    )
+    rest = later.filter(({ streamId }) => streamId !== event.streamId)
+  }
+  return poisons
+}
