@@ -53,7 +53,7 @@ describe('The log is protected', () => {
       `select proname as name, proconfig as config from pg_proc
        where pronamespace = 'es'::regnamespace and prosecdef`,
     )
-    expect(rows.map(({ name }) => name).sort()).toEqual(['append_many', 'next_term'])
+    expect(rows.map(({ name }) => name).sort()).toEqual(['add_seal', 'append_many', 'begin_import', 'finish_import', 'next_term'])
     for (const { config } of rows) expect(config).toContain('search_path=pg_catalog, pg_temp')
   })
 
