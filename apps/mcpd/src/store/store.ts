@@ -6,6 +6,7 @@ import { resources as kinds } from '@mcpctl/kinds/modules'
 import { RequestRunner, Resources } from '@mcpctl/resource'
 import type { Pool } from 'pg'
 import type { Config } from '../config'
+import { catalogue } from './catalogue'
 
 const MODEL = { name: 'objects', modelVersion: 1 }
 const VISIBLE_WITHIN_MS = 5_000
@@ -63,7 +64,7 @@ const connect = async (
   const { id, epoch } = await log.store()
   const resources = new Resources(kinds)
   const follower = new Follower({ pool })
-  const projector = projectorOf({ pool, follower, resources, epoch })
+  const projector = projectorOf({ pool, follower, resources, epoch, logger })
   const visibility = { waitFor: (position: bigint) => projector.waitFor(position, VISIBLE_WITHIN_MS) }
   return {
     url,
@@ -91,12 +92,23 @@ const projectorOf = ({
   follower,
   resources,
   epoch,
-}: Pick<Store, 'pool' | 'follower' | 'resources' | 'epoch'>) => {
+  logger,
+}: Pick<Store, 'pool' | 'follower' | 'resources' | 'epoch'> & { logger: Logger }) => {
   const projected = resources.all().map(({ kind, view, references }) => ({
     kind: kind.name,
     category: kind.singular,
     view,
     ...(references && { references }),
   }))
-  return new Projector({ pool, follower, ...MODEL, project: objectProjection(projected, epoch) })
+  return new Projector({
+    pool,
+    follower,
+    ...MODEL,
+    catalogue,
+    project: objectProjection(projected, epoch),
+    onParked: ({ event, error }) => {
+      const place = `position ${String(event.position)} (${event.type} in stream "${event.streamId}")`
+      logger.warn(`the read model ${MODEL.name} cannot hold the event at ${place}, which is parked: ${error}`)
+    },
+  })
 }
