@@ -9,14 +9,26 @@ import { catchUp } from './workloads/catch-up'
 import { memory } from './workloads/memory'
 import { readStream } from './workloads/read'
 import { rebuild } from './workloads/rebuild'
+import { transfer } from './workloads/transfer'
 import type { Bench, Workload } from './workloads/bench'
 
-const workloads: Workload[] = [append, readStream, catchUp, memory, rebuild]
+const workloads: Workload[] = [append, readStream, catchUp, memory, transfer, rebuild]
 
 /** By address: they resolve their packages from their own folder, where nothing else is installed. */
 const load = async (file: string) => {
   const path = join(process.env.MCPCTL_ROOT ?? '.', 'test/bench/event-store/yardsticks', file)
   return (await import(pathToFileURL(path).href)) as Record<string, unknown>
+}
+
+/** One that fails costs the others nothing, but the command fails. */
+const attempt = async (workload: Workload, bench: Bench): Promise<void> => {
+  try {
+    await workload.run(bench)
+  } catch (error) {
+    process.exitCode = 1
+    await bench.report.note(`${workload.name} FAILED: ${error instanceof Error ? error.message : String(error)}`)
+    process.stderr.write(`${error instanceof Error ? (error.stack ?? '') : ''}\n`)
+  }
 }
 
 const run = async (options: Options): Promise<void> => {
@@ -53,7 +65,7 @@ const run = async (options: Options): Promise<void> => {
       await report.note(
         'the server does not wait for the disk (fsync, synchronous_commit): these figures compare nothing',
       )
-    for (const workload of chosen) await workload.run({ options, report, server, others })
+    for (const workload of chosen) await attempt(workload, { options, report, server, others })
     report.print()
   } finally {
     await server.close()
