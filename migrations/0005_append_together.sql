@@ -103,12 +103,28 @@ begin
   return true;
 end $$;
 
+-- Several conditions must all hold; the first that does not is told.
+alter function es.condition_verdict(jsonb) rename to one_condition_verdict;
+
+create function es.condition_verdict(asked jsonb) returns jsonb
+language plpgsql as $$
+declare
+  condition jsonb;
+  verdict jsonb;
+begin
+  for condition in select value from jsonb_array_elements(asked) loop
+    verdict := es.one_condition_verdict(condition);
+    exit when verdict is not null;
+  end loop;
+  return verdict;
+end $$;
+
 -- Do fence and condition let this request pass, whatever the requests before it have added?
 create function es.rules_allow(request jsonb, types_before text[]) returns boolean
 language plpgsql as $$
 begin
   return es.fence_verdict(request -> 'fence') is null
-    and not coalesce(request #> '{condition,types}' ?| types_before, false)
+    and not coalesce(jsonb_path_query_array(request, '$.condition[*].types[*]') ?| types_before, false)
     and es.condition_verdict(request -> 'condition') is null;
 end $$;
 

@@ -81,7 +81,8 @@ export interface CommandRecord {
 /** All of it or nothing. May span streams; may hold no event at all, when only a command's answer is to be kept. */
 export interface AppendRequest {
   streams: StreamAppend[]
-  condition?: AppendCondition
+  /** One, or several that must all hold. */
+  condition?: AppendCondition | AppendCondition[]
   fence?: Fence
   command?: CommandRecord
 }

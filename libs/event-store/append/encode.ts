@@ -30,7 +30,7 @@ export const contentHash = (stream: Pick<StreamAppend, 'streamId' | 'category'>,
 /** Throws `Invalid` for what JSON or PostgreSQL cannot hold, `TooLarge` for an event over 1 MiB. */
 export const encodeRequest = ({ streams, condition, fence, command }: AppendRequest): EncodedRequest => {
   const parts = [`"streams":[${streams.map(encodeStream).join(',')}]`]
-  if (condition) parts.push(`"condition":${encodeCondition(condition)}`)
+  if (condition) parts.push(`"condition":${encodeConditions(condition)}`)
   if (fence) parts.push(`"fence":${encodeFence(fence)}`)
   if (command) parts.push(`"command":${encodeCommand(command)}`)
   const json = `{${parts.join(',')}}`
@@ -56,8 +56,15 @@ const encodeEvent = (stream: StreamAppend, event: NewEvent, pointer: string): st
   return `{"hash":"${sha256(text)}","event":${text}}`
 }
 
-const encodeCondition = ({ after, types, streams }: AppendCondition): string =>
-  canonical({ after: String(after), types, ...(streams && { streams }) }, '/condition')
+const encodeConditions = (condition: AppendCondition | AppendCondition[]): string => {
+  const conditions = Array.isArray(condition) ? condition : [condition]
+  const wire = conditions.map(({ after, types, streams }) => ({
+    after: String(after),
+    types,
+    ...(streams && { streams }),
+  }))
+  return canonical(wire, '/condition')
+}
 
 const encodeFence = (fence: Fence): string => {
   checkInteger(fence.term, '/fence/term')

@@ -1,6 +1,8 @@
 import { DomainError } from '@mcpctl/contracts'
 import { v5 as uuidv5, v7 as uuidv7 } from 'uuid'
 import { schemaVersionOf, toCurrent } from './catalogue'
+import { lastPositionOf, loadPast, snapshotOf, versionOf, type Past } from './past'
+import type { Snapshots } from './snapshots'
 import type {
   AppendCondition,
   ClaimChange,
@@ -20,9 +22,11 @@ import type {
 interface StagedStream {
   category: string
   /** As stored. */
-  stored: RecordedEvent[]
+  past: Past
   staged: StagedEvent[]
 }
+
+const factsPerRead = 1_000
 
 interface StagedEvent {
   event: DomainEvent
@@ -54,6 +58,8 @@ export class UnitOfWork {
   constructor(
     private readonly log: EventLog,
     private readonly options: UnitOptions,
+    /** Without them every decision folds the whole stream. */
+    private readonly snapshots?: Snapshots,
   ) {}
 
   /**
@@ -66,11 +72,9 @@ export class UnitOfWork {
     command: Command,
   ): Promise<Event[]> {
     const stream = await this.load(decider.category, streamId)
-    const past: DomainEvent[] = [
-      ...stream.stored.map((event) => toCurrent(decider, event)),
-      ...stream.staged.map(({ event }) => event),
-    ]
-    const state = (past as Event[]).reduce((current, event) => decider.evolve(current, event), decider.initial)
+    const stored = this.fold(decider, streamId, stream.past)
+    const staged = stream.staged.map(({ event }) => event as Event)
+    const state = staged.reduce((now, event) => decider.evolve(now, event), stored)
     const events = decider.decide(command, state)
     for (const event of events) {
       stream.staged.push({ event, schemaVersion: schemaVersionOf(decider, event.type) })
@@ -87,11 +91,25 @@ export class UnitOfWork {
 
   /** Position of the stream's last stored event, those of the types `except` aside; 0 when there is none. */
   async lastPosition(category: string, streamId: string, except: readonly string[]): Promise<bigint> {
-    const { stored } = await this.load(category, streamId)
-    return stored.findLast(({ type }) => !except.includes(type))?.position ?? 0n
+    return lastPositionOf((await this.load(category, streamId)).past, except)
   }
 
-  /** Makes the append fail when one of these types is stored after `after`: for rules that span streams. */
+  /**
+   * What is stored of these types, in these streams where given, in order; and the append fails when another such event is stored before it:
+   * for rules that span streams. Reads all of them, so it is for what is rare.
+   */
+  async facts({ types, streams }: Omit<AppendCondition, 'after'>): Promise<RecordedEvent[]> {
+    const stored: RecordedEvent[] = []
+    for (let more = true; more;) {
+      const page = await this.log.read(stored.at(-1)?.position ?? 0n, factsPerRead, { types })
+      for (const event of page) stored.push(event)
+      more = page.length === factsPerRead
+    }
+    this.require({ after: stored.at(-1)?.position ?? 0n, types, ...(streams && { streams }) })
+    return streams ? stored.filter(({ streamId }) => streams.includes(streamId)) : stored
+  }
+
+  /** As `facts`, for what was read elsewhere, at the position `after`. Several conditions must all hold. */
   require(condition: AppendCondition): void {
     this.conditions.push(condition)
   }
@@ -104,7 +122,7 @@ export class UnitOfWork {
       streams,
       ...(this.options.fence && { fence: this.options.fence }),
       ...(command && { command }),
-      ...mergedCondition(this.conditions),
+      ...(this.conditions.length > 0 && { condition: this.conditions }),
     })
     return accepted(verdict)
   }
@@ -112,9 +130,23 @@ export class UnitOfWork {
   private async load(category: string, streamId: string): Promise<StagedStream> {
     const known = this.streams.get(streamId)
     if (known) return known
-    const stream = { category, stored: await this.log.readStream(streamId), staged: [] }
+    const stream = { category, past: await loadPast(this.log, this.snapshots, streamId), staged: [] }
     this.streams.set(streamId, stream)
     return stream
+  }
+
+  private fold<State, Event extends DomainEvent>(
+    decider: Decider<State, never, Event>,
+    streamId: string,
+    past: Past,
+  ): State {
+    const initial = past.snapshot ? (past.snapshot.state as State) : decider.initial
+    const events = past.events.map((event) => toCurrent(decider, event) as DomainEvent as Event)
+    const state = events.reduce((current, event) => decider.evolve(current, event), initial)
+    const snapshot = snapshotOf(past, state)
+    // Nobody waits for it, and without it the next one folds again.
+    if (snapshot) this.snapshots?.keep(streamId, snapshot).catch(() => {})
+    return state
   }
 
   private overlay(streamId: string, claim: ClaimChange): void {
@@ -134,20 +166,13 @@ export class UnitOfWork {
     })
     return [...this.streams]
       .filter(([, stream]) => stream.staged.length > 0)
-      .map(([streamId, { category, stored, staged }]) => ({
+      .map(([streamId, { category, past, staged }]) => ({
         streamId,
         category,
-        expected: stored.at(-1)?.version ?? 0,
+        expected: versionOf(past),
         events: staged.map(record),
       }))
   }
-}
-
-const mergedCondition = (conditions: AppendCondition[]): { condition?: AppendCondition } => {
-  const [first, ...rest] = conditions
-  if (!first) return {}
-  if (rest.length > 0) throw new Error('a unit of work carries one append condition at most')
-  return { condition: first }
 }
 
 const accepted = (verdict: Verdict): Verdict & { status: 'ok' | 'duplicate' } => {
