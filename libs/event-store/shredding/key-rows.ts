@@ -1,0 +1,90 @@
+import type { ClientBase, Pool } from 'pg'
+import { DomainError } from '@mcpctl/contracts'
+import { asDomainError } from '../database-errors'
+
+export type Queryable = ClientBase | Pool
+
+/** What es.subject_key knows of a subject: a wrapped key, or since when the subject is forgotten. */
+export type KeyRow = { subject: string } & (
+  { key: string; kek: string; wrapped: Buffer; forgottenAt: null } | { key: null; forgottenAt: string }
+)
+
+/** `store` is who the database is now, `origin` where its log began. */
+export interface StoredKeys {
+  store: string
+  origin: string
+  rows: KeyRow[]
+}
+
+const columns = `k.subject, k.key_id::text as key, k.kek_id as kek, k.wrapped,
+  to_char(k.forgotten_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as "forgottenAt"`
+
+/** The rows of these subjects, or of all, in the order of their names. */
+export const keysOf = async (db: Queryable, subjects: readonly string[] | null): Promise<StoredKeys> => {
+  const rows = await run<KeyRow & { store: string; origin: string }>(db, {
+    name: 'es-subject-keys',
+    text: `select s.id::text as store, s.origin_id::text as origin, ${columns}
+      from es.store s left join es.subject_key k on $1::text[] is null or k.subject = any ($1) order by k.subject`,
+    values: [subjects],
+  })
+  const [first] = rows
+  if (!first) throw new Error('es.store is empty: the migrations have not run')
+  // Without any key there is still the store's row.
+  return { store: first.store, origin: first.origin, rows: rows.filter(({ subject }) => (subject as unknown) !== null) }
+}
+
+/**
+ * Stores rows beside those that are there: a key that is known already stays, a tombstone destroys a key, and nothing replaces a
+ * tombstone. Throws Conflict where a subject has another key.
+ */
+export const storeKeys = async (db: Queryable, rows: readonly KeyRow[]): Promise<void> => {
+  await run(db, {
+    name: 'es-store-subject-keys',
+    text: `insert into es.subject_key as k (subject, key_id, kek_id, wrapped, forgotten_at)
+      select * from unnest($1::text[], $2::uuid[], $3::text[], $4::bytea[], $5::timestamptz[]) order by 1
+      on conflict (subject) do update set key_id = excluded.key_id, kek_id = excluded.kek_id, wrapped = excluded.wrapped,
+        forgotten_at = excluded.forgotten_at
+      where k.forgotten_at is null and k.key_id is distinct from excluded.key_id`,
+    values: [
+      rows.map(({ subject }) => subject),
+      rows.map(({ key }) => key),
+      rows.map((row) => (row.key === null ? null : row.kek)),
+      rows.map((row) => (row.key === null ? null : row.wrapped)),
+      rows.map(({ forgottenAt }) => forgottenAt),
+    ],
+  })
+}
+
+/** Stores a subject's first key. Does nothing when it has one, or is forgotten. */
+export const createKey = async (db: Queryable, row: KeyRow & { forgottenAt: null }): Promise<void> => {
+  await run(db, {
+    name: 'es-create-subject-key',
+    text: `insert into es.subject_key (subject, key_id, kek_id, wrapped) values ($1, $2, $3, $4) on conflict (subject) do nothing`,
+    values: [row.subject, row.key, row.kek, row.wrapped],
+  })
+}
+
+/** Puts a tombstone in the place of the subject's key, if it has one. */
+export const destroyKey = async (db: Queryable, subject: string): Promise<void> => {
+  await run(db, {
+    name: 'es-destroy-subject-key',
+    text: `insert into es.subject_key as k (subject, forgotten_at) values ($1, clock_timestamp())
+      on conflict (subject) do update set key_id = null, kek_id = null, wrapped = null, forgotten_at = excluded.forgotten_at
+      where k.forgotten_at is null`,
+    values: [subject],
+  })
+}
+
+const run = async <Row extends object>(
+  db: Queryable,
+  query: { name: string; text: string; values: unknown[] },
+): Promise<Row[]> => {
+  try {
+    return (await db.query<Row>(query)).rows
+  } catch (error) {
+    // restrict_violation: the table's own rule, which names the subject.
+    if (error instanceof Error && 'code' in error && error.code === '23001')
+      throw new DomainError('Conflict', error.message, { cause: error })
+    throw asDomainError(error)
+  }
+}

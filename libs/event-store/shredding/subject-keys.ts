@@ -1,0 +1,193 @@
+import type { KeyObject } from 'node:crypto'
+import type { ClientBase, Pool } from 'pg'
+import { DomainError } from '@mcpctl/contracts'
+import { v4 as uuidv4 } from 'uuid'
+import { checkPayload } from '../append/payload'
+import type { Json } from '../types'
+import { decrypt, encrypt, fingerprint, randomKey, toKey, type Key } from './cipher'
+import { createKey, destroyKey, keysOf, storeKeys, type KeyRow, type Queryable } from './key-rows'
+import { Forgotten, Undecryptable } from './outcomes'
+
+export interface SubjectKeysOptions {
+  /** Its connections act as `mcpd_app`. */
+  pool: Pool
+  /** 32 bytes that wrap the subjects' keys. Kept outside the database: whoever has both can read everything. */
+  keyEncryptionKey: Key
+}
+
+/** Whose a value is and where it stands. Opening it for another subject or purpose fails. */
+export interface Place {
+  /** An id that tells nothing by itself: its tombstone stays for ever. At most a key's worth of values, 2^32, belong to one. */
+  subject: string
+  /** Names the one place of the value, for example stream, version and field: a ciphertext that was moved does not open. */
+  purpose: string
+}
+
+/** What stands in an event in the place of a value: names of keys and ciphertext. */
+export type Sealed = {
+  /** The store in which the value was sealed. */
+  origin: string
+  key: string
+  /** Base64. Values of the same 64 bytes of length look the same. */
+  ciphertext: string
+}
+
+/** A key as it travels in a backup, or the news that its subject is forgotten. */
+export type ExportedKey = { subject: string } & ({ key: string; wrapped: string } | { forgottenAt: string })
+
+const paddedTo = 64
+
+/**
+ * Values in an append-only log that can be forgotten: each subject has a data key in a mutable table, values are sealed with it before
+ * they are appended (AES-256-GCM), and destroying the key makes them unreadable. The log's hashes cover ciphertext, so its chain still verifies.
+ *
+ * What forgetting promises: unrecoverable from the live store; copies survive in WAL archives, replicas, base backups and mcpctl
+ * backups made earlier until those expire. The destroyed key, wrapped as it is, stays in the table's file until VACUUM has passed:
+ * autovacuum is set to pass at its next round, and the table's owner may do it by hand. Whoever has opened a value before keeps what they have read;
+ * here no key and no value is kept between calls.
+ */
+export class SubjectKeys {
+  private readonly pool: Pool
+  private readonly wrapping: KeyObject
+  private readonly wrappingId: string
+
+  /** Throws when the key does not have 32 bytes. */
+  constructor({ pool, keyEncryptionKey }: SubjectKeysOptions) {
+    this.pool = pool
+    this.wrapping = toKey(keyEncryptionKey)
+    this.wrappingId = fingerprint(this.wrapping)
+  }
+
+  /**
+   * Seals a JSON value. The subject's first value makes its key, in `transaction` where given, so that it commits with the event.
+   * Throws `Expired` for a forgotten subject, `Undecryptable` when its key is under another key-encryption key, `Invalid` for what is not JSON,
+   * `Unavailable`.
+   */
+  async seal({ subject, purpose }: Place, value: Json, transaction?: ClientBase): Promise<Sealed> {
+    checkPayload({ subject, purpose, value }, '')
+    const { origin, row, dataKey } = await this.dataKey(subject, transaction ?? this.pool)
+    const ciphertext = encrypt(dataKey, padded(value), valuePlace(origin, row, purpose)).toString('base64')
+    return { origin, key: row.key, ciphertext }
+  }
+
+  /** The value, or `Forgotten`. Throws `Undecryptable` when it cannot be opened though the subject is not forgotten; `Unavailable`. */
+  async open(place: Place, sealed: Sealed): Promise<Json | Forgotten> {
+    const [opened] = await this.openAll([{ ...place, sealed }])
+    if (opened instanceof Undecryptable) throw opened
+    return opened as Json | Forgotten
+  }
+
+  /** As `open`, for many at once, in order. One that cannot be opened does not hurt the others: its error stands in its place. */
+  async openAll(items: readonly (Place & { sealed: Sealed })[]): Promise<(Json | Forgotten | Undecryptable)[]> {
+    const keys = await keysOf(this.pool, [...new Set(items.map(({ subject }) => subject))])
+    const rows = new Map(keys.rows.map((row) => [row.subject, row]))
+    return items.map(({ sealed, ...place }) => {
+      try {
+        return this.openWith(keys.store, rows.get(place.subject), { place, sealed })
+      } catch (error) {
+        if (error instanceof Undecryptable) return error
+        throw error
+      }
+    })
+  }
+
+  /**
+   * Destroys the subject's key, for ever, and leaves a tombstone. Forgetting again, or somebody unknown, succeeds. With `transaction`
+   * it happens with the caller's commit: before `appendWithin`, which comes last. Throws `Invalid` for text that PostgreSQL cannot hold, `Unavailable`.
+   */
+  async forget(subject: string, transaction?: ClientBase): Promise<void> {
+    checkPayload({ subject }, '')
+    await destroyKey(transaction ?? this.pool, subject)
+  }
+
+  /**
+   * Every key, wrapped for the one who holds `transportKey` instead, and every tombstone; by name of the subject. The tombstones alone are the list of
+   * what must stay forgotten after an older backup is restored. Throws `Undecryptable` rather than leave a key out.
+   */
+  async exportKeys(transportKey: Key): Promise<ExportedKey[]> {
+    const transport = toKey(transportKey)
+    const { store, rows } = await keysOf(this.pool, null)
+    return rows.map((row) => {
+      const { subject, key } = row
+      if (key === null) return { subject, forgottenAt: row.forgottenAt }
+      const material = this.unwrap(store, row).export()
+      return { subject, key, wrapped: encrypt(transport, material, transportPlace(subject, key)).toString('base64') }
+    })
+  }
+
+  /**
+   * Takes over exported keys and tombstones, all or nothing. A tombstone wins, here or there, before or after: no backup brings back who
+   * was forgotten. Throws `Undecryptable` for another transport key or an altered list, `Conflict` when a subject has another key here, `Unavailable`.
+   */
+  async importKeys(exported: readonly ExportedKey[], transportKey: Key): Promise<void> {
+    const transport = toKey(transportKey)
+    const { store } = await keysOf(this.pool, [])
+    const rows = new Map<string, KeyRow>()
+    for (const item of exported) {
+      const row = this.imported(store, transport, item)
+      if (row.key === null || rows.get(item.subject)?.key !== null) rows.set(item.subject, row)
+    }
+    await storeKeys(this.pool, [...rows.values()])
+  }
+
+  private imported(store: string, transport: KeyObject, item: ExportedKey): KeyRow {
+    const { subject } = item
+    if ('forgottenAt' in item) return { subject, key: null, forgottenAt: item.forgottenAt }
+    const material = decrypt(transport, Buffer.from(item.wrapped, 'base64'), transportPlace(subject, item.key))
+    if (!material) throw new Undecryptable(subject, 'wrong-key')
+    return this.wrap(store, { subject, key: item.key }, toKey(material))
+  }
+
+  private async dataKey(subject: string, db: Queryable) {
+    let keys = await keysOf(db, [subject])
+    if (keys.rows.length === 0) {
+      await createKey(db, this.wrap(keys.store, { subject, key: uuidv4() }, randomKey()))
+      // Somebody else may have been faster.
+      keys = await keysOf(db, [subject])
+    }
+    const [row] = keys.rows
+    if (!row) throw new Error(`the key of subject "${subject}" is gone`)
+    if (row.key === null)
+      throw new DomainError('Expired', `subject "${subject}" was forgotten and can have no new values; use another one`)
+    return { origin: keys.origin, row, dataKey: this.unwrap(keys.store, row) }
+  }
+
+  private openWith(store: string, row: KeyRow | undefined, { place, sealed }: { place: Place; sealed: Sealed }) {
+    const { subject, purpose } = place
+    if (row?.key === null) return new Forgotten(subject, row.forgottenAt)
+    if (row?.key !== sealed.key) throw new Undecryptable(subject, 'no-key')
+    const ciphertext = Buffer.from(sealed.ciphertext, 'base64')
+    const text = decrypt(this.unwrap(store, row), ciphertext, valuePlace(sealed.origin, row, purpose))
+    if (!text) throw new Undecryptable(subject, 'altered')
+    return JSON.parse(text.toString()) as Json
+  }
+
+  private wrap(store: string, { subject, key }: { subject: string; key: string }, dataKey: KeyObject) {
+    const wrapped = encrypt(this.wrapping, dataKey.export(), wrapPlace(store, subject, key))
+    return { subject, key, kek: this.wrappingId, wrapped, forgottenAt: null }
+  }
+
+  private unwrap(store: string, { subject, key, kek, wrapped }: KeyRow & { forgottenAt: null }): KeyObject {
+    if (kek !== this.wrappingId) throw new Undecryptable(subject, 'wrong-key')
+    const material = decrypt(this.wrapping, wrapped, wrapPlace(store, subject, key))
+    if (!material) throw new Undecryptable(subject, 'altered')
+    return toKey(material)
+  }
+}
+
+const padded = (value: Json): Buffer => {
+  const text = Buffer.from(JSON.stringify(value))
+  // Spaces behind a JSON text mean nothing.
+  return Buffer.concat([text, Buffer.alloc(-text.length & (paddedTo - 1), ' ')])
+}
+
+// The wrap is bound to the store that holds it, the value to the one in which it was sealed: values travel with the log, wraps are made anew.
+const wrapPlace = (store: string, subject: string, key: string) => ['data-key', store, subject, key]
+const transportPlace = (subject: string, key: string) => ['exported-key', subject, key]
+const valuePlace = (origin: string, { subject, key }: { subject: string; key: string }, purpose: string) => [
+  'value',
+  origin,
+  subject,
+  key,
+  purpose,
+]
