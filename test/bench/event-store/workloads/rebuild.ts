@@ -13,7 +13,7 @@ const project = objectProjection([{ kind: serverKind.name, category: serverKind.
 const rebuildOnce = async (bench: Bench, url: string, name: string): Promise<number> => {
   const { events, streams } = largeSize(bench)
   const client = await createClient(url, { applicationName: 'bench', statementTimeout: 0 })
-  await client.query('truncate rm.object, rm.reference')
+  await client.query('delete from rm.object; delete from rm.reference')
   const projector = await openProjector(url, { name, modelVersion: 1, batchSize: 2_000, project })
   const took = await seconds(() => projector.reach(BigInt(events)))
   await projector.close()

@@ -4,7 +4,7 @@ import pg from 'pg'
 
 const streamOf = (uid) => `server-${uid}`
 
-/** An append is begin, one call and commit on one connection, so each writer has one; with the default of 10 it is slower. */
+/** An append is begin, one call and commit on one connection, so each writer has one. Pools of 5 and 10 were measured beside it: no faster. */
 const openPool = (url, writers) => {
   const pool = new pg.Pool({ connectionString: url, max: writers, idleTimeoutMillis: 0 })
   // Without a listener a connection that is cut off ends the process.
