@@ -9,7 +9,10 @@ const longestError = 2_000
 export interface Model {
   processor: string
   modelVersion: number
+  queueOf?: Projection['queueOf']
 }
+
+const queueIn = ({ queueOf }: Model, event: RecordedEvent): string => queueOf?.(event) ?? event.streamId
 
 /** An event that a projection throws at, however often it is tried. */
 export interface Poison {
@@ -29,7 +32,7 @@ export const textOf = (error: unknown): string => {
  */
 export const sortOut = async (
   tx: PoolClient,
-  { processor, modelVersion }: Model,
+  model: Model,
   events: RecordedEvent[],
 ): Promise<{ ready: RecordedEvent[]; waiting: RecordedEvent[] }> => {
   const { rows } = await tx.query<{ skipped: string | null; stream: string | null }>(
@@ -39,26 +42,26 @@ export const sortOut = async (
      select distinct null, stream_id from es.parked
      where processor = $1 and model_version = $2 and status = 'parked' and stream_id = any ($5)`,
     [
-      processor,
-      modelVersion,
+      model.processor,
+      model.modelVersion,
       String(events[0]?.position ?? 0),
       String(events.at(-1)?.position ?? 0),
-      [...new Set(events.map(({ streamId }) => streamId))],
+      [...new Set(events.map((event) => queueIn(model, event)))],
     ],
   )
   const skipped = new Set(rows.map((row) => row.skipped))
   const parked = new Set(rows.map((row) => row.stream))
   const left = events.filter(({ position }) => !skipped.has(String(position)))
   return {
-    ready: left.filter(({ streamId }) => !parked.has(streamId)),
-    waiting: left.filter(({ streamId }) => parked.has(streamId)),
+    ready: left.filter((event) => !parked.has(queueIn(model, event))),
+    waiting: left.filter((event) => parked.has(queueIn(model, event))),
   }
 }
 
 /** Parks events, each with what is wrong with it. */
 export const park = async (
   tx: PoolClient,
-  { processor, modelVersion }: Model,
+  model: Model,
   parked: { event: RecordedEvent; error: string }[],
 ): Promise<void> => {
   if (parked.length === 0) return
@@ -67,10 +70,10 @@ export const park = async (
      select $1, $2, p.* from unnest($3::bigint[], $4::text[], $5::text[], $6::text[]) p
      on conflict (processor, model_version, position) do nothing`,
     [
-      processor,
-      modelVersion,
+      model.processor,
+      model.modelVersion,
       parked.map(({ event }) => String(event.position)),
-      parked.map(({ event }) => event.streamId),
+      parked.map(({ event }) => queueIn(model, event)),
       parked.map(({ event }) => event.type),
       parked.map(({ error }) => error),
     ],
@@ -125,14 +128,15 @@ export const applyAndPark = async (
     const event = rest[applied]
     if (error === undefined || !event) break
     const later = rest.slice(applied + 1)
+    const queue = queueIn(model, event)
     poisons.push({ event, error })
     await park(tx, model, [{ event, error }])
     await parkBehind(
       tx,
       model,
-      later.filter(({ streamId }) => streamId === event.streamId),
+      later.filter((other) => queueIn(model, other) === queue),
     )
-    rest = later.filter(({ streamId }) => streamId !== event.streamId)
+    rest = later.filter((other) => queueIn(model, other) !== queue)
   }
   return poisons
 }

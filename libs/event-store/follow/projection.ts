@@ -15,6 +15,8 @@ export interface Projection {
   alsoFolds?: readonly string[]
   /** Brings events into their current shape before `project` sees them. Without it they come as stored. */
   catalogue?: EventCatalogue
+  /** What queues behind an event that is parked: all later ones with the same answer. Given events as stored; must not throw. Default: their stream. */
+  queueOf?: (event: RecordedEvent) => string | undefined
   /**
    * Applies events to read models through `tx` only; commits together with the checkpoint. Must not end the transaction. Called again
    * with the same events, or with a part of them, after it threw and was taken back.

@@ -240,7 +240,7 @@ describe('Projector', () => {
     expect(projector.status().position).toBe((await log.head()) - 1n)
     const heir = start({ fold: 'ours', alsoFolds: ['theirs'] })
     expect(await projector.waitFor(await log.head(), 5_000)).toBe(true)
-    expect(heir.status().status).toBe('running')
+    await eventually(() => heir.status().status === 'running')
     expect(await seen()).toEqual(await everything())
   })
 

@@ -4,15 +4,17 @@ import type { RecordedEvent } from '../types'
 import * as checkpoints from './checkpoint'
 import type { Checkpoint, Move } from './checkpoint'
 import type { Follower } from './follower'
-import { applyAndPark, applyUntilPoison, park, parkBehind, sortOut, textOf, type Poison } from './parking'
+import { applyAndPark, applyUntilPoison, park, parkBehind, sortOut, textOf, type Model, type Poison } from './parking'
 import { PositionWaiters } from './position-waiters'
 import { apply, foldsOf, type Projection } from './projection'
-import { ReadAhead } from './read-ahead'
+import { ReadAhead, type Batch } from './read-ahead'
 import { withClient } from './transaction'
 
 const firstRetryMs = 50
 // Well below what a write waits for its view.
 const slowestRetryMs = 1_000
+// A holder that froze loses the checkpoint after a second; nobody is told when it does.
+const lookAgainMs = 250
 const mebibyte = 1024 * 1024
 
 export interface ProjectorOptions extends Projection {
@@ -63,6 +65,10 @@ export class Projector {
   private failures = 0
   private lastError: string | undefined
   private idle: 'waiting' | 'stopped' | undefined
+  /** Another process held the checkpoint when this one looked. */
+  private contended = false
+  /** Where the next batch begins, as far as this process knows; undefined until it has held the checkpoint. */
+  private cursor: bigint | undefined
   /** Where a stopped processor is let go on once, by this start. */
   private resumes = false
   private unsubscribe: (() => void)[] = []
@@ -130,10 +136,14 @@ export class Projector {
     }
   }
 
-  /** Until roused. */
-  private sleep(): Promise<void> {
-    return new Promise((resolve) => {
-      this.wake = resolve
+  /** Until roused, and not for long while another process holds the checkpoint. */
+  private async sleep(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = this.contended ? setTimeout(resolve, lookAgainMs) : undefined
+      this.wake = () => {
+        clearTimeout(timer)
+        resolve()
+      }
     })
   }
 
@@ -153,10 +163,10 @@ export class Projector {
   private async tryStep(): Promise<boolean> {
     const place: { move?: Move } = {}
     try {
-      const more = await withClient(this.options.pool, (tx) => this.step(tx, place))
-      this.failures = 0
-      if (!this.idle) this.lastError = undefined
-      return more
+      // Read before the checkpoint is locked: a process that froze while it was being sent events would hold the lock for ever.
+      const batch = this.cursor === undefined ? undefined : await this.reader.take(this.cursor)
+      if (batch?.events.length === 0) return this.succeeded(batch.after, false)
+      return await withClient(this.options.pool, (tx) => this.step(tx, { batch, place }))
     } catch (error) {
       this.failures++
       this.idle = undefined
@@ -167,25 +177,26 @@ export class Projector {
   }
 
   /** One batch in one transaction. True if there may be more. `place` tells where it was when it throws. */
-  private async step(tx: PoolClient, place: { move?: Move }): Promise<boolean> {
-    const { name } = this.options
+  private async step(
+    tx: PoolClient,
+    { batch, place }: { batch: Batch | undefined; place: { move?: Move } },
+  ): Promise<boolean> {
+    const { name, queueOf } = this.options
     const checkpoint = await checkpoints.lockCheckpoint(tx, { processor: name, folds: foldsOf(this.options) })
+    this.contended = false
     if (!checkpoint) return this.lookElsewhere(tx)
-    const move = { processor: name, modelVersion: checkpoint.modelVersion, position: checkpoint.position }
-    place.move = move
+    const { modelVersion, position } = checkpoint
+    place.move = { processor: name, modelVersion, position }
     if (checkpoint.stopped) return this.stayOrResume(tx, checkpoint)
-    this.idle = undefined
-    const { events, more } = await this.reader.take(tx, move.position)
-    const last = events.at(-1)
-    if (last) return (await this.applyBatch(tx, { ...checkpoint, processor: name }, events)) && more
-    await tx.query('commit')
     this.resumes = false
-    this.waiters.reached(move.position)
-    return false
+    if (batch?.after === position)
+      return (await this.applyBatch(tx, { ...checkpoint, processor: name, queueOf }, batch.events)) && batch.more
+    await tx.query('rollback')
+    return this.succeeded(position, true)
   }
 
   /** Applies and commits. False when it stopped at an event. */
-  private async applyBatch(tx: PoolClient, at: Checkpoint & Move, events: RecordedEvent[]): Promise<boolean> {
+  private async applyBatch(tx: PoolClient, at: Checkpoint & Model, events: RecordedEvent[]): Promise<boolean> {
     const { ready, waiting } = at.parks ? await sortOut(tx, at, events) : { ready: events, waiting: [] }
     let poisons: Poison[] = []
     if (at.attempts < this.maxAttempts) await apply(this.options, tx, ready)
@@ -197,16 +208,29 @@ export class Projector {
       if (event && error !== undefined) return this.stopAt(tx, at, { waiting, poison: { event, error } })
     }
     await parkBehind(tx, at, waiting)
-    await this.commitAt(tx, at, events)
-    for (const poison of poisons) this.options.onParked?.(poison)
-    return true
-  }
-
-  private async commitAt(tx: PoolClient, at: Move, events: RecordedEvent[]) {
     const position = events.at(-1)?.position ?? at.position
     await checkpoints.commitAt(tx, { ...at, position })
-    this.resumes = false
+    for (const poison of poisons) this.options.onParked?.(poison)
+    return this.succeeded(position, true)
+  }
+
+  private succeeded<T>(position: bigint, answer: T): T {
+    this.failures = 0
+    this.lastError = undefined
+    this.idle = undefined
+    this.cursor = position
     this.waiters.reached(position)
+    return answer
+  }
+
+  /** There is nothing to do for this process until something changes in the database. */
+  private rest(why: 'waiting' | 'stopped', position: bigint, error: string): false {
+    this.failures = 0
+    this.idle = why
+    this.lastError = error
+    this.cursor = undefined
+    this.waiters.reached(position)
+    return false
   }
 
   private async stopAt(
@@ -224,12 +248,8 @@ export class Projector {
     )
     await park(tx, at, [poison])
     await checkpoints.commitStopped(tx, before, error)
-    this.waiters.reached(before.position)
-    this.resumes = false
-    this.idle = 'stopped'
-    this.lastError = error
     this.options.onParked?.(poison)
-    return false
+    return this.rest('stopped', before.position, error)
   }
 
   /** A processor that has stopped at an event goes on when somebody lets it; a start does so once. */
@@ -238,11 +258,7 @@ export class Projector {
     this.resumes = false
     if (resumed) await checkpoints.resume(tx, { processor: this.options.name, modelVersion, position })
     await tx.query('commit')
-    this.waiters.reached(position)
-    if (resumed) return true
-    this.idle = 'stopped'
-    this.lastError = lastError
-    return false
+    return resumed || this.rest('stopped', position, lastError)
   }
 
   /** Another process holds the checkpoint, other code folds the model, or there is none yet. */
@@ -250,9 +266,12 @@ export class Projector {
     const { name, modelVersion = 1, fold = '' } = this.options
     const found = await checkpoints.findCheckpoint(tx, { processor: name, modelVersion, fold })
     if (!found) return false
-    this.waiters.reached(found.position)
-    const foreign = !foldsOf(this.options).includes(found.fold)
-    this.idle = foreign ? 'waiting' : undefined
+    this.contended = foldsOf(this.options).includes(found.fold)
+    if (!this.contended)
+      return this.rest('waiting', found.position, `the active model was folded by other code ("${found.fold}")`)
+    this.succeeded(found.position, undefined)
+    // Who applies the events needs them; who looks on does not read them.
+    this.cursor = undefined
     return found.created
   }
 

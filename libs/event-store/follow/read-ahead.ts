@@ -1,15 +1,14 @@
-import type { Pool, PoolClient } from 'pg'
-import { batchAfter, type Batch, type BatchLimits } from '../rows'
+import type { Pool } from 'pg'
+import { batchAfter, type Batch as StoredBatch, type BatchLimits } from '../rows'
 
-interface Ahead {
+export interface Batch extends StoredBatch {
+  /** The position that it follows. */
   after: bigint
-  /** Undefined when it could not be read. */
-  batch: Promise<Batch | undefined>
 }
 
 /** Reads the next batch while the present one is being applied. The log never changes, so that what was read early is right. */
 export class ReadAhead {
-  private ahead: Ahead | undefined
+  private ahead: { after: bigint; batch: Promise<StoredBatch | undefined> } | undefined
 
   constructor(
     private readonly pool: Pool,
@@ -17,15 +16,15 @@ export class ReadAhead {
   ) {}
 
   /** The batch after a position: the one that was read ahead, else read now. */
-  async take(tx: PoolClient, after: bigint): Promise<Batch> {
-    const ahead = this.ahead
+  async take(after: bigint): Promise<Batch> {
+    const { ahead } = this
     this.ahead = undefined
     const early = ahead?.after === after ? await ahead.batch : undefined
-    // Since it was read, more may have been stored, without anybody being told any more.
-    const batch = early ? { ...early, more: true } : await batchAfter(tx, after, this.limits)
+    // Since it was read, more may have been stored, and its notification have come and gone.
+    const batch = early ? { ...early, more: true } : await batchAfter(this.pool, after, this.limits)
     const last = batch.events.at(-1)
-    if (last && batch.more) this.start(last.position)
-    return batch
+    if (last && batch.more) this.readAfter(last.position)
+    return { ...batch, after }
   }
 
   /** Resolves when nothing is being read any more. */
@@ -34,10 +33,10 @@ export class ReadAhead {
     this.ahead = undefined
   }
 
-  private start(after: bigint) {
-    // Who holds one connection must never wait for another: all the pool might be waiting like that.
+  private readAfter(after: bigint) {
+    // One connection for the present batch, one for this: what others of the pool wait for is not taken from them.
     const { idleCount, totalCount, waitingCount, options } = this.pool
-    if (waitingCount > 0 || (idleCount === 0 && totalCount >= options.max)) return
+    if (waitingCount > 0 || idleCount + options.max - totalCount < 2) return
     this.ahead = { after, batch: batchAfter(this.pool, after, this.limits).catch(() => undefined) }
   }
 }
