@@ -141,8 +141,8 @@ exception when unique_violation then
     select line -> 'position', 'id', row_number() over (partition by line -> 'id' order by line -> 'position')
       from pg_temp.es_import
     union all
-    select line -> 'position', 'version',
-      row_number() over (partition by line -> 'streamId', line -> 'version' order by line -> 'position')
+    select line -> 'position', 'version', 1 + abs((line ->> 'version')::bigint
+        - row_number() over (partition by line -> 'streamId' order by line -> 'position'))
       from pg_temp.es_import) f
   where nth > 1 order by position limit 1;
   perform es.refuse_import((fault.position #>> '{}')::bigint, fault.field, format('the same %s comes again', fault.field));

@@ -33,24 +33,21 @@ export class ExportCheck {
   private chain: ChainCheck | undefined
   private digest = createHash('sha256')
   private line = 0
+  /** Was the last line a trailer? */
+  private complete = false
   /** Where each header stood, for `lineOf`. */
   private readonly headers: { from: number; line: number }[] = []
 
-  /** `onEvent` hears of every event that is in order. */
-  constructor(private readonly onEvent: (event: EventLine) => void = () => {}) {}
+  /** `onEvent` hears of every event that is in order, and of the position with which the first export begins. */
+  constructor(private readonly onEvent: (event: EventLine, from: number) => void = () => {}) {}
 
   /** The first header. */
   get opening(): ExportHeader | undefined {
     return this.first
   }
 
-  /** The last header. */
-  get latest(): ExportHeader | undefined {
-    return this.header
-  }
-
-  /** The end of what was read. */
-  get last(): ChainEnd | undefined {
+  /** The last event that is in order. */
+  private get last(): ChainEnd | undefined {
     return this.chain?.last
   }
 
@@ -80,15 +77,13 @@ export class ExportCheck {
   }
 
   /** To be called at the end of the source. Throws `Broken` unless it ended with a trailer. */
-  finish(): { header: ExportHeader; last: ChainEnd } {
-    const { header, last } = this
+  finish(): { opening: ExportHeader; header: ExportHeader; last: ChainEnd } {
+    const { first: opening, header, last } = this
     this.line++
-    if (!header || !last || !this.complete)
+    if (!opening || !header || !last || !this.complete)
       throw broken('format', (last?.position ?? 0) + 1, 'trailer', 'the file ends before its trailer: it was cut off')
-    return { header, last }
+    return { opening, header, last }
   }
-
-  private complete = false
 
   /** Was it an event? */
   private takeLine(text: string): boolean {
@@ -109,7 +104,7 @@ export class ExportCheck {
 
   private takeEvent(text: string) {
     this.line++
-    this.onEvent((this.chain as ChainCheck).next(text))
+    this.onEvent((this.chain as ChainCheck).next(text), (this.first as ExportHeader).from)
   }
 
   private takeHeader(text: string) {

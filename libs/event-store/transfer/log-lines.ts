@@ -10,7 +10,7 @@ const rangeEvents = 10_000
 // control characters outside of its own spacing.
 const line = `'{"position":' || position
   || ',"version":' || version
-  || ',"recordedAt":"' || to_char(recorded_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+  || ',"recordedAt":"' || coalesce(to_char(nullif(recorded_at at time zone 'UTC', 'infinity'), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'infinity')
   || '","category":' || to_json(category)::text
   || ',"streamId":' || to_json(stream_id)::text
   || ',"id":"' || event_id::text
