@@ -89,7 +89,7 @@ export class Projector {
     this.unsubscribe = [
       follower.onAdvance(() => this.rouse()),
       follower.onCheckpoint(({ processor, position }) => {
-        if (processor === name) this.waiters.reached(position)
+        if (processor === name) this.moved(position)
       }),
     ]
     this.running = this.run()
@@ -119,6 +119,14 @@ export class Projector {
       status: this.running && !this.stopping ? active : 'stopped',
       ...(this.lastError !== undefined && { lastError: this.lastError }),
     }
+  }
+
+  private moved(position: bigint) {
+    this.waiters.reached(position)
+    if (this.cursor === undefined || position >= this.cursor) return
+    // Set back, perhaps: the checkpoint itself will tell.
+    this.cursor = undefined
+    this.rouse()
   }
 
   private rouse() {
