@@ -1,6 +1,11 @@
+import { execFile } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { rm } from 'node:fs/promises'
+import { promisify } from 'node:util'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import type { Client, Pool, PoolClient } from 'pg'
 import { createPool } from '@mcpctl/postgres'
+import { bundle } from '../../../test/support/bundle'
 import { testDatabase, type TestDatabase } from '../../../test/support/database'
 import { event, events, to } from '../testing/event-fixtures'
 import { eventually } from '../testing/eventually'
@@ -257,6 +262,29 @@ describe('Projector', () => {
     expect(await projector.waitFor(await log.head(), 10_000)).toBe(true)
     expect(Math.max(...sizes)).toBe(100)
     expect(await seen()).toEqual(await everything())
+  })
+
+  it('C51 a slow projection keeps its process below 150 MB, whatever the size of the events', async () => {
+    const crowd = await testDatabase()
+    opened.push(() => crowd.close())
+    const stored = new PostgresEventLog({ pool: crowd.pool })
+    // Stored compressed, and not.
+    const texts = ['x'.repeat(1_000_000), randomBytes(500_000).toString('hex')]
+    for (let i = 0; i < 20; i++) {
+      const large = event({ data: { text: texts[i % 2]! } })
+      await stored.append(
+        to(`s-${i}`, 'any', ...Array.from({ length: 500 }, () => event({ data: { text: 'y'.repeat(3_000) } })), large),
+      )
+      await stored.append(to(`l-${i}`, 'any', ...events(4).map((each) => ({ ...each, data: large.data }))))
+    }
+    const head = await stored.head()
+    expect(head).toBeGreaterThan(10_000n)
+    const script = await bundle('test/support/catching-up-process.ts', 'catching-up-process')
+    opened.push(() => rm(script, { force: true }))
+    const { stdout } = await promisify(execFile)(process.execPath, [script, crowd.url, String(head)])
+    const report = JSON.parse(stdout) as { megabytes: number }
+    expect(report).toMatchObject({ last: String(head), ordered: true })
+    expect(report.megabytes).toBeLessThan(150)
   })
 
   it('C50 goes on when notifications are lost, and listens again', async () => {

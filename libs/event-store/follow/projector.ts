@@ -25,7 +25,7 @@ export interface ProjectorOptions extends Projection {
   modelVersion?: number
   /** Events per transaction at most, default 500. */
   batchSize?: number
-  /** JSON per transaction at most, in bytes, default 4 MiB; a larger event comes alone. Two batches are in memory at a time. */
+  /** JSON per transaction at most, in bytes, default 2 MiB; a larger event comes alone. Two batches are in memory at a time. */
   batchBytes?: number
   /** How often a batch is tried before the event that it fails at is looked for, default 5. Trying while the database is away does not count. */
   maxAttempts?: number
@@ -75,7 +75,7 @@ export class Projector {
   private readonly maxAttempts: number
 
   constructor(private readonly options: ProjectorOptions) {
-    const { pool, batchSize = 500, batchBytes = 4 * mebibyte, maxAttempts = 5 } = options
+    const { pool, batchSize = 500, batchBytes = 2 * mebibyte, maxAttempts = 5 } = options
     this.maxAttempts = maxAttempts
     this.reader = new ReadAhead(pool, { events: batchSize, bytes: batchBytes })
   }
