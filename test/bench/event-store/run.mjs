@@ -11,7 +11,7 @@ const folder = import.meta.dirname
 const outdir = join(root, '.cache', `bench-event-store-${process.pid}`)
 
 // Extra certificates are read at each start of node and have nothing to do with what is measured.
-const env = { ...process.env, MCPCTL_ROOT: root, MCPCTL_BENCH_BUNDLE: outdir }
+const env = { ...process.env, MCPCTL_ROOT: root, MCPCTL_BENCH_SCRATCH: outdir }
 delete env.NODE_EXTRA_CA_CERTS
 delete env.NODE_OPTIONS
 

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { createPool } from '@mcpctl/postgres'
 import { median } from '../measure'
+import { scratch } from '../scratch'
 import { progress, type Bench, type Workload } from './bench'
 import { largeLog } from './large-log'
 
@@ -17,7 +18,7 @@ const createTable = async (url: string, table: string) => {
 const follow = async (url: string, head: number): Promise<{ samples: number[]; peak: number }> => {
   const table = 'followed'
   await createTable(url, table)
-  const program = join(process.env.MCPCTL_BENCH_BUNDLE ?? '.', 'follow-process.mjs')
+  const program = join(scratch, 'follow-process.mjs')
   const child = fork(program, [url, String(head), table], { execArgv: [] })
   const samples: number[] = []
   let peak = NaN

@@ -1,6 +1,5 @@
 import { createReadStream, createWriteStream } from 'node:fs'
-import { mkdtemp, rm, stat } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Writable, type Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
@@ -10,6 +9,7 @@ import { exportEvents, importEvents } from '@mcpctl/event-store'
 import { createPool } from '@mcpctl/postgres'
 import { interleave, seconds, type Lane } from '../measure'
 import { ratios } from '../report'
+import { scratch } from '../scratch'
 import { freshDatabase } from '../yardsticks/fresh-database'
 import { ours } from '../yardsticks/ours'
 import { progress, type Bench, type Workload } from './bench'
@@ -108,13 +108,13 @@ const importLane = (server: Bench['server'], expected: { events: number; hash: s
   },
 })
 
-const measure = async (bench: Bench, directory: string): Promise<void> => {
+const measure = async (bench: Bench): Promise<void> => {
   const { options, report, server } = bench
   const url = await largeLog(bench)
   const owner = connect(url)
   const end = await endOf(owner)
   await owner.end()
-  const all = ways(directory)
+  const all = ways(scratch)
   for (const way of all) {
     const pool = connect(url, way.role)
     await way.out(pool, createWriteStream(way.file))
@@ -130,16 +130,10 @@ const measure = async (bench: Bench, directory: string): Promise<void> => {
   await run(`export of ${options.events} events`, exports, 0.7)
   const imports = all.map((way) => importLane(server, end, way))
   await run(`import of ${options.events} events, with every check`, imports, 0.25)
+  for (const { file } of all) await rm(file)
 }
 
 export const transfer: Workload = {
   name: 'transfer',
-  async run(bench) {
-    const directory = await mkdtemp(join(tmpdir(), 'mcpctl-bench-export-'))
-    try {
-      await measure(bench, directory)
-    } finally {
-      await rm(directory, { recursive: true, force: true })
-    }
-  },
+  run: measure,
 }

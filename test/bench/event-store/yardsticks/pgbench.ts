@@ -1,10 +1,10 @@
 import { execFile } from 'node:child_process'
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import pg from 'pg'
 import { payload } from '../payload'
+import { scratch } from '../scratch'
 import type { Server } from '../server'
 import { freshDatabase } from './fresh-database'
 import { insert } from './insert'
@@ -76,8 +76,7 @@ export const pgbenchLane = async (given: { program: string; server: Server; shap
   const client = new pg.Client(url)
   await client.connect()
   const { rows } = await client.query<{ found: boolean }>("select to_regproc('pg_catalog.uuidv7') is not null as found")
-  const directory = await mkdtemp(join(tmpdir(), 'mcpctl-pgbench-'))
-  const file = join(directory, 'insert.sql')
+  const file = join(scratch, 'insert.sql')
   await writeFile(file, script(shape, rows[0]?.found ? 'uuidv7()' : 'gen_random_uuid()'))
   const { args, env } = connection(url)
   const threads = String(Math.min(2, shape.writers))
@@ -102,7 +101,6 @@ export const pgbenchLane = async (given: { program: string; server: Server; shap
     },
     async close() {
       await client.end()
-      await rm(directory, { recursive: true, force: true })
       await server.dropDatabase('append_pgbench')
     },
   }
