@@ -69,6 +69,8 @@ export class Projector {
   private contended = false
   /** Where the next batch begins, as far as this process knows; undefined until it has held the checkpoint. */
   private cursor: bigint | undefined
+  /** The one that was active when the checkpoint was last locked. */
+  private modelVersion: number | undefined
   /** Where a stopped processor is let go on once, by this start. */
   private resumes = false
   private unsubscribe: (() => void)[] = []
@@ -88,8 +90,8 @@ export class Projector {
     this.resumes = true
     this.unsubscribe = [
       follower.onAdvance(() => this.rouse()),
-      follower.onCheckpoint(({ processor, position }) => {
-        if (processor === name) this.moved(position)
+      follower.onCheckpoint(({ processor, modelVersion, position }) => {
+        if (processor === name) this.moved(modelVersion, position)
       }),
     ]
     this.running = this.run()
@@ -121,10 +123,11 @@ export class Projector {
     }
   }
 
-  private moved(position: bigint) {
+  private moved(modelVersion: number, position: bigint) {
     this.waiters.reached(position)
-    if (this.cursor === undefined || position >= this.cursor) return
-    // Set back, perhaps: the checkpoint itself will tell.
+    if (this.modelVersion === undefined || modelVersion === this.modelVersion) return
+    // Another model is active now, perhaps one that has only begun: its checkpoint will tell.
+    this.modelVersion = undefined
     this.cursor = undefined
     this.rouse()
   }
@@ -194,6 +197,7 @@ export class Projector {
     this.contended = false
     if (!checkpoint) return this.lookElsewhere(tx)
     const { modelVersion, position } = checkpoint
+    this.modelVersion = modelVersion
     place.move = { processor: name, modelVersion, position }
     if (checkpoint.stopped) return this.stayOrResume(tx, checkpoint)
     this.resumes = false
