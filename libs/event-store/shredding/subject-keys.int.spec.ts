@@ -1,12 +1,13 @@
 import { createSecretKey, randomBytes } from 'node:crypto'
+import { buffer } from 'node:stream/consumers'
 import { inspect } from 'node:util'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import type { Client } from 'pg'
 import { testDatabase, type TestDatabase } from '../../../test/support/database'
-import { contentHash } from '../append/encode'
+import { verifyLog } from '../chain/verify-log'
 import { PostgresEventLog } from '../postgres-event-log'
-import { chained, genesis } from '../testing/chain'
 import { event, to } from '../testing/event-fixtures'
+import { exportEvents } from '../transfer/export'
 import type { Json, JsonObject } from '../types'
 import { Forgotten, Undecryptable } from './outcomes'
 import { SubjectKeys, type ExportedKey, type Place, type Sealed } from './subject-keys'
@@ -51,14 +52,6 @@ describe('A subject', () => {
     const other = await testDatabase()
     await work(other).finally(() => other.close())
   }
-  const chainHolds = async () => {
-    let previous = genesis((await log.store()).id)
-    for (const stored of await log.read(0n, 10_000)) {
-      expect(contentHash(stored, stored)).toBe(stored.contentHash)
-      expect(chained(previous, stored)).toBe(stored.hash)
-      previous = stored.hash
-    }
-  }
   /** The log and all that lies beside it, as anybody with the tables could read them. */
   const dump = async () => {
     const { rows } = await owner.query<{ line: string }>(
@@ -92,15 +85,17 @@ describe('A subject', () => {
     expect(Date.now() - Date.parse((answer as Forgotten).at)).toBeLessThan(60_000)
     expect(await keysOf(database).open(email(), before[0]?.data as Sealed)).toEqual(answer)
     expect(await log.readStream(subject)).toEqual(before)
-    await chainHolds()
+    expect(await verifyLog(database.pool)).toMatchObject({ ok: true, head: await log.head() })
     expect(await read(`${subject}-other`)).toBe('bob@example.org')
   })
 
-  it('C77 has no trace in clear in the tables: not raw, not in base64, not in hex', async () => {
+  it('C77 has no trace in clear in an export or in the tables: not raw, not in base64, not in hex', async () => {
     const canary = randomBytes(24).toString('hex')
     await remembered({ note: canary })
     await keys.forget(`${subject}-unknown`)
-    const clear = await dump()
+    const exported = await buffer(exportEvents(database.pool))
+    expect(exported.toString()).toContain(subject)
+    const clear = `${exported.toString()}${await dump()}`
     const forms = [0, 1, 2].map((shift) =>
       Buffer.from(' '.repeat(shift) + canary)
         .toString('base64')
@@ -117,6 +112,7 @@ describe('A subject', () => {
     const backup = await keys.exportKeys(transportKey)
     await keys.forget(subject)
     const forgotten = await read()
+    expect(forgotten).toBeInstanceOf(Forgotten)
     await keys.importKeys(backup, transportKey)
     expect(await read()).toEqual(forgotten)
     await keys.importKeys([...(await keys.exportKeys(transportKey)), ...backup], transportKey)
