@@ -1,6 +1,10 @@
 -- Appends as sets. The functions of 0001 judge request by request and stay the rule; what follows does the same at once for requests
 -- that can all be accepted, or that are refused for their version alone. It answers null for anything else: then the requests are split.
 
+-- A time beyond all times would be the least for every event after it.
+alter table es.event add constraint event_recorded_at
+  check (recorded_at >= '1970-01-01 00:00:00Z' and recorded_at < '10000-01-01 00:00:00Z');
+
 -- Appends and fences of all daemons pass here one after the other. Holding it while idle ends the transaction, so a frozen
 -- holder lets go by itself. What is acknowledged is on disk, whatever the session or the database is set to.
 create or replace function es.lock_log() returns void

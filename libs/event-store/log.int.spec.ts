@@ -262,6 +262,19 @@ describe('When an event was recorded', () => {
     expect((await log.readStream('c72-raw'))[0]!.recordedAt > '2020').toBe(true)
   })
 
+  it.each(['infinity', '-infinity', '0044-03-15 BC', '1969-12-31 23:59:59Z', '10000-01-01Z'])(
+    'C74 is a time that people can read, and not %s, whoever writes it',
+    async (time) => {
+      await log.append(to('c74', 'any', event()))
+      const owner = await database.connect()
+      await owner.query('begin; set local session_replication_role = replica')
+      const change = owner.query(`update es.event set recorded_at = $1 where stream_id = 'c74'`, [time])
+      await expect(change).rejects.toMatchObject({ code: '23514', constraint: 'event_recorded_at' })
+      await owner.query('rollback')
+      expect(await log.append(to('c74', 'any', event()))).toMatchObject({ status: 'ok' })
+    },
+  )
+
   describe('in whatever time zone', () => {
     // Around a change to daylight saving and back, a leap day, a century, and single microseconds.
     const instants = [

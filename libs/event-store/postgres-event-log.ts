@@ -38,7 +38,7 @@ export class PostgresEventLog implements EventLog {
   constructor({ pool, maxQueued = 4096, maxQueuedBytes = 64 * 1024 * 1024 }: PostgresEventLogOptions) {
     this.pool = pool
     // Without a listener a connection that is lost while idle would end the process.
-    pool.on('error', () => {})
+    if (pool.listenerCount('error') === 0) pool.on('error', () => {})
     this.commits = new GroupCommit((requests) => sendAppends(pool, requests), {
       requests: maxQueued,
       bytes: maxQueuedBytes,

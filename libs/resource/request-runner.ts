@@ -1,5 +1,13 @@
 import { DomainError } from '@mcpctl/contracts'
-import { Overtaken, UnitOfWork, type EventLog, type EventMeta, type Fence, type JsonObject } from '@mcpctl/event-store'
+import {
+  Overtaken,
+  UnitOfWork,
+  type EventLog,
+  type EventMeta,
+  type Fence,
+  type JsonObject,
+  type Snapshots,
+} from '@mcpctl/event-store'
 import type { CommandContext } from './requests'
 
 export interface Asked {
@@ -32,6 +40,7 @@ export class RequestRunner {
   constructor(
     private readonly log: EventLog,
     private readonly visibility: Visibility,
+    private readonly snapshots?: Snapshots,
   ) {}
 
   /**
@@ -98,10 +107,8 @@ export class RequestRunner {
     asked: Asked,
     body: (context: CommandContext) => Promise<R>,
   ): Promise<Answered<R>> {
-    const unit = new UnitOfWork(this.log, {
-      meta: asked.command ? { ...asked.meta, commandId: asked.command.id } : asked.meta,
-      ...(asked.fence && { fence: asked.fence }),
-    })
+    const meta = asked.command ? { ...asked.meta, commandId: asked.command.id } : asked.meta
+    const unit = new UnitOfWork(this.log, { meta, ...(asked.fence && { fence: asked.fence }) }, this.snapshots)
     const result = await body({ meta: asked.meta, unit, now: new Date().toISOString() })
     if (asked.dryRun) return { result, position: undefined, replayed: false }
     const verdict = await unit.commit(asked.command && { ...asked.command, result })
