@@ -1,33 +1,17 @@
 import type { Pool, PoolClient } from 'pg'
 import { to as copyTo } from 'pg-copy-streams'
 import { asDomainError } from '../database-errors'
-import { BinaryRows } from './binary-rows'
+import { EventRows, rowColumns } from './event-rows'
 
 /** Events per statement: the longest time for which an export keeps PostgreSQL from cleaning up, while it waits for its reader. */
 const rangeEvents = 10_000
 
-// Texts of jsonb are the same for the same value, in every version of PostgreSQL; it has no blanks, ends of lines or other
-// control characters outside of its own spacing.
-const line = `'{"position":' || position
-  || ',"version":' || version
-  || ',"recordedAt":"' || coalesce(to_char(nullif(recorded_at at time zone 'UTC', 'infinity'), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'infinity')
-  || '","category":' || to_json(category)::text
-  || ',"streamId":' || to_json(stream_id)::text
-  || ',"id":"' || event_id::text
-  || '","type":' || to_json(type)::text
-  || ',"schemaVersion":' || schema_version
-  || ',"claims":' || coalesce(claims, '[]')::text
-  || ',"data":' || data::text
-  || ',"meta":' || meta::text
-  || ',"contentHash":"' || encode(content_hash, 'hex')
-  || '","hash":"' || encode(hash, 'hex') || '"}' || chr(10)`
-
-/** Some of the lines, in pieces that need not be whole, and the positions that they reach. */
+/** Some of the lines, and the positions that they reach. */
 export interface LogPiece {
   bytes: Buffer
-  /** Whole at the end of this piece: everything up to this position was read. */
+  /** Everything up to this position was read. */
   reached?: bigint
-  /** Lines that have begun since the start. */
+  /** Lines since the start. */
   lines: number
 }
 
@@ -43,11 +27,11 @@ export async function* logLines(pool: Pool, from: bigint, to: bigint): AsyncGene
     await client.query('set statement_timeout = 0')
     for (let first = from; first <= to; first += BigInt(rangeEvents)) {
       const last = first + BigInt(rangeEvents) - 1n < to ? first + BigInt(rangeEvents) - 1n : to
-      const rows = new BinaryRows()
-      const select = `select ${line} from es.event where event.position between ${first} and ${last} order by event.position`
+      const rows = new EventRows()
+      const select = `select ${rowColumns} from es.event where event.position between ${first} and ${last} order by event.position`
       const answer = client.query(copyTo(`copy (${select}) to stdout (format binary)`))
       for await (const chunk of answer as AsyncIterable<Buffer>) {
-        yield { bytes: rows.take(chunk), lines: lines + rows.rows }
+        yield { bytes: Buffer.from(rows.take(chunk)), lines: lines + rows.rows }
       }
       lines += rows.rows
       yield { bytes: Buffer.alloc(0), reached: last, lines }
