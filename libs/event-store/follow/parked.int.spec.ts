@@ -90,6 +90,12 @@ describe('Parking', () => {
     )
     return { ...rows[0]!, position: BigInt(rows[0]!.position) }
   }
+  /** Lets the projector leave out what earlier tests have appended. */
+  const beginAt = (position: bigint) =>
+    database.pool.query('insert into es.checkpoint (processor, model_version, position) values ($1, 1, $2)', [
+      name,
+      String(position),
+    ])
   const caughtUp = async (projector: Projector) => expect(await projector.waitFor(await log.head(), 10_000)).toBe(true)
 
   it('C45 parks the event that keeps throwing and what follows it in its stream, and applies everything else', async () => {
@@ -163,6 +169,34 @@ describe('Parking', () => {
     expect(await applied(`${name}-bad`)).toEqual([1, 2, 3, 4, 5])
     expect(await parked().list(name)).toEqual([])
     expect(reported).toEqual([])
+  })
+
+  it('C45 parks nothing while the database is what fails, however often it is tried', async () => {
+    await beginAt(await log.head())
+    const poison = await appendPoison(`${name}-bad`)
+    const blocker = await database.connect()
+    await blocker.query('create table rm.busy (); grant all on rm.busy to mcpd_app')
+    await blocker.query('begin; lock table rm.busy')
+    let tries = 0
+    const projector = start({
+      maxAttempts: 1,
+      project: async (tx, batch) => {
+        await project(tx, batch)
+        // Once the poison has been looked for and found, what is left over meets a lock.
+        if (batch.every(({ id }) => !poisonous.has(id))) {
+          tries++
+          await tx.query(`set local lock_timeout = '20ms'; lock table rm.busy`)
+        }
+      },
+    })
+    await eventually(() => tries >= 3)
+    expect(projector.status()).toMatchObject({ status: 'failing' })
+    expect(await parked().list(name)).toEqual([])
+    await blocker.query('rollback')
+    await caughtUp(projector)
+    expect(await applied(`${name}-bad`)).toEqual([1, 2])
+    expect(await parked().list(name)).toMatchObject([{ position: poison.position, behind: 2 }])
+    await blocker.query('drop table rm.busy')
   })
 
   it('C45 finds the event also when a statement of its own made the database refuse, and writes down any error', async () => {
@@ -395,10 +429,7 @@ describe('Parking', () => {
       const stream = `${name}-new`
       await log.append(to(stream, 'any', event({ type: 'Invented' })))
       const [stored] = await log.readStream(stream)
-      await database.pool.query(`insert into es.checkpoint (processor, model_version, position) values ($1, 1, $2)`, [
-        name,
-        String(stored!.position - 1n),
-      ])
+      await beginAt(stored!.position - 1n)
       const projector = start({ catalogue, project: collect, onPoison: 'stop' })
       await eventually(() => projector.status().status === 'stopped')
       expect(projector.status()).toMatchObject({

@@ -308,6 +308,19 @@ describe('Projector', () => {
     await eventually(async () => ![undefined, lost].includes(await listening()))
   })
 
+  it('C50 the poll alone delivers everything when nobody can listen', async () => {
+    const line = await faultyLine(database.url)
+    opened.push(line.close)
+    line.cut()
+    const deaf = await follow(daemon('deaf', line.url))
+    const projector = start({ follower: deaf })
+    for (let round = 0; round < 2; round++) {
+      await append(100)
+      expect(await projector.waitFor(await log.head(), 3_000)).toBe(true)
+    }
+    expect(await seen()).toEqual(await everything())
+  })
+
   it('the whole of it outlives the database being away', async () => {
     const line = await faultyLine(database.url)
     opened.push(line.close)
