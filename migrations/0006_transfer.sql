@@ -157,14 +157,13 @@ declare
 begin
   select e.position,
       case when e.position is distinct from e.before + 1 then 'position'
-        when not isfinite(e.recorded_at) or e.recorded_at < coalesce(e.time_before, '0001-01-01 UTC') then 'recordedAt'
+        when e.recorded_at < e.time_before then 'recordedAt'
         else 'hash' end as field into fault
   from (
     select position, version, recorded_at, content_hash, hash, lag(position, 1, 0::bigint) over log as before,
       lag(recorded_at) over log as time_before, lag(hash, 1, genesis) over log as hash_before
     from es.event window log as (order by position)) e
-  where e.position is distinct from e.before + 1 or not isfinite(e.recorded_at)
-    or e.recorded_at < coalesce(e.time_before, '0001-01-01 UTC') or length(e.content_hash) <> 32
+  where e.position is distinct from e.before + 1 or e.recorded_at < e.time_before or length(e.content_hash) <> 32
     or e.hash is distinct from es.chain(e.hash_before, e.content_hash, e.position, e.version, e.recorded_at)
   order by e.position limit 1;
   if found then

@@ -38,7 +38,7 @@ const isClaim = (claim: unknown): boolean => {
 const rules: Record<keyof EventLine, (value: unknown) => boolean> = {
   position: isFrom(1),
   version: isFrom(1),
-  recordedAt: matches(/^(?!0000)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/),
+  recordedAt: matches(/^(?:19[7-9]|[2-9]\d\d)\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/),
   category: isText,
   streamId: isText,
   id: matches(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/),

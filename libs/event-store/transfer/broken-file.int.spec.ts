@@ -168,6 +168,7 @@ describe('A file that is not what was exported', () => {
     await refused(forge(store(), changed(9, { position: 10 })), /line 10, position/)
     await refused(forge(store(), changed(9, { position: 1 })), /line 10, position/)
     await refused(time('0000-01-01T00:00:00.000000Z'), /line 2, recordedAt/)
+    await refused(time('1969-12-31T23:59:59.999999Z'), /line 2, recordedAt/)
     await refused(time('2024-02-30T00:00:00.000000Z'), /line 2, recordedAt/)
     await refused(forge(store(), changed(5, { id: twin.id.toUpperCase() })), /line 6, id/)
     await refused(forge(store(), changed(5, { more: 1 } as never)), /line 6/)
@@ -242,7 +243,7 @@ describe('A file that is not what was exported', () => {
     it.each<[string, (all: EventLine[]) => EventLine[]]>([
       ['a hash', (all) => all.with(4, { ...all[4]!, hash: '0'.repeat(64) })],
       ['a content hash', (all) => all.with(4, { ...all[4]!, contentHash: '00' })],
-      ['a time', (all) => all.with(4, { ...all[4]!, recordedAt: 'infinity' })],
+      ['a time', (all) => all.with(4, { ...all[4]!, recordedAt: '2001-01-01T00:00:00Z' })],
       ['a position', (all) => all.with(4, { ...all[4]!, position: 44 })],
       ['an event too few', (all) => all.toSpliced(4, 1)],
       ['an event twice', (all) => all.toSpliced(4, 0, all[4]!)],
