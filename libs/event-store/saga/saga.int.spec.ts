@@ -140,7 +140,7 @@ describe('A saga', () => {
   })
 
   it('C52 an event that is handled twice gives outputs with the same ids, and has one effect', async () => {
-    await started()
+    const runner = await started()
     await happens('a', 'one', { outputs: 3 })
     await happens('a', 'two')
     await allSent()
@@ -151,6 +151,7 @@ describe('A saga', () => {
     await allSent()
     expect(await stateEvents('a')).toEqual(states)
     expect(sent.slice(before.length).map(({ output }) => output.note)).toEqual(['wakes it'])
+    expect(await new Parked({ pool: database.pool, projections: [runner.projection] }).list()).toEqual([])
     // A daemon that lost the row of the outbox and the stream of the instance would still send the same ids.
     expect(before.map(({ id }) => id)).toEqual([
       ...[0, 1, 2].map((n) => outputId(name, before[0]!.causationId, n)),
