@@ -5,6 +5,7 @@ import { kindModules } from '@mcpctl/kinds/modules'
 import { Objects } from '@mcpctl/read-model'
 import { RequestRunner, Resources, ResourceWriter } from '@mcpctl/resource'
 import { Drivers } from '@mcpctl/runtime'
+import { ParkedController } from './admin/parked.controller'
 import { Daemon } from './daemon'
 import { ApplyController } from './http/apply.controller'
 import { HealthController } from './http/health.controller'
@@ -59,6 +60,7 @@ export class AppModule {
         StatusController,
         OpenApiController,
         ApplyController,
+        ParkedController,
         McpController,
         ResourcesController,
       ],

@@ -33,6 +33,16 @@ export interface Replay {
   stoppedAt?: { position: bigint; type: string; error: string }
 }
 
+/** Writes down what was done, in the transaction that has done it and as its last statements. A throw takes everything back. */
+export type RecordReplay = (tx: PoolClient, replay: Replay) => Promise<void>
+
+interface Settlement {
+  processor: string
+  position: bigint
+  skip: boolean
+  record: RecordReplay | undefined
+}
+
 /**
  * The events that projections could not apply, and what may be done about them. Works on the active version of each model, under the
  * checkpoint's lock, so that no new event of the stream overtakes those that wait; any process may be asked.
@@ -72,16 +82,16 @@ export class Parked {
    * Throws NotFound for an unknown processor or a position where nothing is parked, Conflict for one that waits behind another or for
    * a model of other code, Unavailable while the database is away.
    */
-  retry(processor: string, position: bigint): Promise<Replay> {
-    return translated(withClient(this.pool, (tx) => this.settle(tx, { processor, position, skip: false })))
+  retry(processor: string, position: bigint, record?: RecordReplay): Promise<Replay> {
+    return translated(withClient(this.pool, (tx) => this.settle(tx, { processor, position, skip: false, record })))
   }
 
   /**
    * Leaves the event out for good, in later versions of the model and in rebuilds too, and applies those behind it as `retry` does.
    * What is shown of its stream from now on is a state that never was. Throws as `retry` does.
    */
-  skip(processor: string, position: bigint): Promise<Replay> {
-    return translated(withClient(this.pool, (tx) => this.settle(tx, { processor, position, skip: true })))
+  skip(processor: string, position: bigint, record?: RecordReplay): Promise<Replay> {
+    return translated(withClient(this.pool, (tx) => this.settle(tx, { processor, position, skip: true, record })))
   }
 
   private projection(processor: string): Projection {
@@ -91,10 +101,7 @@ export class Parked {
     throw new DomainError('NotFound', `there is no processor "${processor}"; there are: ${known}`)
   }
 
-  private async settle(
-    tx: PoolClient,
-    { processor, position, skip }: { processor: string; position: bigint; skip: boolean },
-  ): Promise<Replay> {
+  private async settle(tx: PoolClient, { processor, position, skip, record }: Settlement): Promise<Replay> {
     const projection = this.projection(processor)
     await tx.query(`begin isolation level read committed; set local lock_timeout = '5s'`)
     const active = await lockActive(tx, projection)
@@ -104,6 +111,7 @@ export class Parked {
     // A processor that stopped at the event has not passed it and goes on by itself.
     if (position > active.position) await resume(tx, active)
     else replay = await this.replay(tx, active, stream)
+    await record?.(tx, replay)
     await tx.query('commit')
     return replay
   }

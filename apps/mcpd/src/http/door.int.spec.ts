@@ -52,6 +52,13 @@ const routes: [string, string][] = [
   ['POST', '/api/v1/shutdown'],
   ['GET', '/openapi.json'],
   ['POST', '/api/v1/apply'],
+  ['GET', '/api/v1/admin/parked'],
+  ['POST', '/api/v1/admin/parked/objects/1/retry'],
+  ['POST', '/api/v1/admin/parked/objects/1/skip'],
+  ['GET', '/api/v1/admin/models'],
+  ['GET', '/api/v1/admin/models/objects'],
+  ['POST', '/api/v1/admin/models/objects/rebuild'],
+  ['POST', '/api/v1/admin/verify'],
   ...['servers', 'instances', 'projects', 'secrets'].flatMap((plural): [string, string][] => [
     ['GET', `/api/v1/${plural}`],
     ['HEAD', `/api/v1/${plural}`],

@@ -1,14 +1,16 @@
 import { join } from 'node:path'
-import { Follower, PostgresEventLog, Projector } from '@mcpctl/event-store'
+import { Follower, modelStatus, Parked, PostgresEventLog, Projector } from '@mcpctl/event-store'
+import type { Poison, RebuildableModel } from '@mcpctl/event-store'
 import { createPool, EmbeddedPostgres, runMigrations, type Logger } from '@mcpctl/postgres'
-import { objectProjection, Objects, readModel } from '@mcpctl/read-model'
-import { resources as kinds } from '@mcpctl/kinds/modules'
+import { objectModel, objectProjection, Objects, readModel } from '@mcpctl/read-model'
+import { resources as all } from '@mcpctl/kinds/modules'
 import { RequestRunner, Resources } from '@mcpctl/resource'
 import type { Pool } from 'pg'
 import type { Config } from '../config'
 import { catalogue } from './catalogue'
+import { objectFold } from './fold'
 
-const MODEL = { name: 'objects', modelVersion: 1 }
+const MODEL = 'objects'
 const VISIBLE_WITHIN_MS = 5_000
 const POOL_SIZE = 20
 
@@ -25,6 +27,12 @@ export interface Store {
   log: PostgresEventLog
   follower: Follower
   projector: Projector
+  /** What the projector could not apply. */
+  parked: Parked
+  /** The read models, as something that can be rebuilt and verified. */
+  models: readonly RebuildableModel[]
+  /** Names of those that were folded by other code than ours when we came; they want to be rebuilt. */
+  outdated: readonly string[]
   resources: Resources
   objects: Objects
   requests: RequestRunner
@@ -62,9 +70,16 @@ const connect = async (
   })
   const log = new PostgresEventLog({ pool })
   const { id, epoch } = await log.store()
-  const resources = new Resources(kinds)
+  const resources = new Resources(all)
   const follower = new Follower({ pool })
-  const projector = projectorOf({ pool, follower, resources, epoch, logger })
+  const kinds = projected(resources)
+  const model = objectModel({ name: MODEL, kinds, epoch, fold: objectFold, catalogue })
+  const { version, fold: found } = await modelStatus(pool, MODEL)
+  const isOutdated = version > 0 && found !== objectFold
+  // Until it is rebuilt the model that is there goes on: reads must not stand still for an upgrade.
+  const alsoFolds = isOutdated ? [found] : []
+  const projection = { name: MODEL, fold: objectFold, alsoFolds, catalogue, project: objectProjection(kinds, epoch) }
+  const projector = new Projector({ pool, follower, ...projection, onParked: warnOfParked(logger) })
   const visibility = { waitFor: (position: bigint) => projector.waitFor(position, VISIBLE_WITHIN_MS) }
   return {
     url,
@@ -75,6 +90,9 @@ const connect = async (
     log,
     follower,
     projector,
+    parked: new Parked({ pool, projections: [projection] }),
+    models: [model],
+    outdated: isOutdated ? [MODEL] : [],
     resources,
     objects: new Objects(readModel(pool), epoch, MODEL),
     requests: new RequestRunner(log, visibility),
@@ -87,28 +105,17 @@ const connect = async (
   }
 }
 
-const projectorOf = ({
-  pool,
-  follower,
-  resources,
-  epoch,
-  logger,
-}: Pick<Store, 'pool' | 'follower' | 'resources' | 'epoch'> & { logger: Logger }) => {
-  const projected = resources.all().map(({ kind, view, references }) => ({
+const projected = (resources: Resources) =>
+  resources.all().map(({ kind, view, references }) => ({
     kind: kind.name,
     category: kind.singular,
     view,
     ...(references && { references }),
   }))
-  return new Projector({
-    pool,
-    follower,
-    ...MODEL,
-    catalogue,
-    project: objectProjection(projected, epoch),
-    onParked: ({ event, error }) => {
-      const place = `position ${String(event.position)} (${event.type} in stream "${event.streamId}")`
-      logger.warn(`the read model ${MODEL.name} cannot hold the event at ${place}, which is parked: ${error}`)
-    },
-  })
-}
+
+const warnOfParked =
+  (logger: Logger) =>
+  ({ event, error }: Poison) => {
+    const place = `position ${String(event.position)} (${event.type} in stream "${event.streamId}")`
+    logger.warn(`the read model ${MODEL} cannot hold the event at ${place}, which is parked: ${error}`)
+  }

@@ -1,0 +1,73 @@
+import { DomainError } from '@mcpctl/contracts'
+import { schemaVersionOf, type JsonObject, type NewEvent, type PostgresEventLog } from '@mcpctl/event-store'
+import type { Asked } from '@mcpctl/resource'
+import type { PoolClient } from 'pg'
+import { v7 as uuidv7 } from 'uuid'
+import { processorEvents } from './processor-events'
+
+/** What was done to a processor, and what is answered when the same request comes again. */
+export interface Act<R extends JsonObject> {
+  processor: string
+  type: keyof typeof processorEvents.events
+  data: JsonObject
+  answer: R
+}
+
+/** Records what operators do in the transaction in which it is done, so that neither is there without the other. */
+export class OperatorLog {
+  constructor(private readonly log: PostgresEventLog) {}
+
+  /**
+   * Runs `act`, unless the same request was answered before: then its answer comes again. Throws BadRequest for a dry run,
+   * IdempotencyKeyReused for another request under the same key, and what `act` throws.
+   */
+  async once<R extends JsonObject>(asked: Asked, act: () => Promise<R>): Promise<R> {
+    if (asked.dryRun) throw new DomainError('BadRequest', 'dryRun is not supported here; send the request without it')
+    const before = await this.answered<R>(asked)
+    if (before) return before
+    try {
+      return await act()
+    } catch (error) {
+      // Its twin may have been faster; what that one has done is no reason to refuse this one.
+      const meanwhile = error instanceof DomainError ? await this.answered<R>(asked) : undefined
+      if (meanwhile) return meanwhile
+      throw error
+    }
+  }
+
+  /** Appends the event and keeps the answer, as the last statement of the transaction. Throws when that is refused; the caller takes all of it back. */
+  async record<R extends JsonObject>(tx: PoolClient, asked: Asked, act: Act<R>): Promise<R> {
+    const { processor, type, data, answer } = act
+    const meta = { ...asked.meta, ...(asked.command && { commandId: asked.command.id }) }
+    const schemaVersion = schemaVersionOf(processorEvents, type)
+    const event: NewEvent = { id: uuidv7(), type, schemaVersion, data: { processor, ...data }, meta }
+    const { category } = processorEvents
+    const verdict = await this.log.appendWithin(tx, {
+      streams: [{ streamId: `${category}-${processor}`, category, expected: 'any', events: [event] }],
+      ...(asked.command && { command: { ...asked.command, result: answer } }),
+    })
+    if (verdict.status === 'ok') return answer
+    throw new DomainError('Conflict', `the same request is being answered (${verdict.status}); try again`)
+  }
+
+  private async answered<R extends JsonObject>({ command }: Asked): Promise<R | undefined> {
+    const stored = command && (await this.log.command(command.id))
+    if (!stored) return undefined
+    if (stored.requestHash !== command.requestHash)
+      throw new DomainError('IdempotencyKeyReused', 'this idempotency key was used for another request; send a new key')
+    return stored.result as R
+  }
+}
+
+/** The same request, with the reason that its body gives. Throws BadRequest for one that is no text of 1 to 1024 characters. */
+export const withReason = (asked: Asked, body: unknown): Asked => {
+  if (body === undefined) return asked
+  const { reason, ...others } = Object(body) as Record<string, unknown>
+  const [unknown] = Array.isArray(body) ? ['a list'] : Object.keys(others)
+  if (typeof body !== 'object' || body === null || unknown !== undefined)
+    throw new DomainError('BadRequest', `the body is an object with "reason" and nothing else`)
+  if (reason === undefined) return asked
+  if (typeof reason !== 'string' || reason === '' || reason.length > 1024)
+    throw new DomainError('BadRequest', 'reason must be a text of 1 to 1024 characters')
+  return { ...asked, meta: { ...asked.meta, reason } }
+}
