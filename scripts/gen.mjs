@@ -2,12 +2,14 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { events } from './generators/events.mjs'
+import { fold } from './generators/fold.mjs'
 import { manifestSchema, openapi } from './generators/openapi.mjs'
 import { hasRoleTable, rolePage, roleTable } from './generators/role-table.mjs'
 import { root } from './lib/root.mjs'
 
 /** Every file that is derived from the code. A new one is one line here. */
 const generators = [
+  { path: 'apps/mcpd/src/store/fold.ts', produce: fold },
   { path: 'docs/reference/events.md', produce: events },
   { path: 'docs/reference/openapi.json', produce: openapi },
   { path: 'docs/reference/manifest.schema.json', produce: manifestSchema },

@@ -1,3 +1,5 @@
+export type { ProjectedKind } from './object-fold'
+export * from './object-model'
 export * from './object-projection'
 export * from './objects'
 export * from './tables'

@@ -28,7 +28,8 @@ export class Objects {
   constructor(
     private readonly database: Kysely<ReadModel>,
     readonly epoch: number,
-    private readonly model: { name: string; modelVersion: number },
+    /** Of the processor that keeps the table up to date. */
+    private readonly processor: string,
   ) {}
 
   /** The current object of that name. */
@@ -152,9 +153,8 @@ export class Objects {
 
   /** The position that the object table has reached, read in the same snapshot as the rows beside it. */
   private reached() {
-    const { name, modelVersion } = this.model
     return sql<string>`coalesce((select c.position::text from es.checkpoint c
-      where c.processor = ${name} and c.model_version = ${modelVersion}), '0')`
+      where c.processor = ${this.processor} and c.active), '0')`
   }
 
   private async position(): Promise<string> {

@@ -1,0 +1,177 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { Builder, modelStatus, requestRebuild, verifyModel, type RebuildableModel } from '@mcpctl/event-store'
+import { serverKind } from '@mcpctl/kinds/server/server.kind'
+import { testDatabase, type TestDatabase } from './support/database'
+import { contents, followLog, MODEL, objects } from './support/models'
+import { appendServers, created, reported, scaled, serverUid, toServer } from './support/server-log'
+
+let database: TestDatabase
+let daemon: Awaited<ReturnType<typeof followLog>>
+
+beforeEach(async () => {
+  database = await testDatabase()
+  daemon = await followLog(database.pool)
+})
+afterEach(async () => {
+  await daemon.stop()
+  await database.close()
+})
+
+const request = async (model: RebuildableModel) => {
+  const tx = await database.pool.connect()
+  try {
+    await tx.query('begin')
+    const version = await requestRebuild(tx, model)
+    await tx.query('commit')
+    return version
+  } catch (error) {
+    await tx.query('rollback')
+    throw error
+  } finally {
+    tx.release()
+  }
+}
+
+/** Steps until the new version is read; what a busy reader delays is tried again. */
+const build = async (model = objects()) => {
+  const builder = new Builder({ pool: database.pool, model })
+  for (let more = true; more;) more = await builder.step().catch(() => true)
+}
+
+const rebuild = async (model = objects()) => {
+  const version = await request(model)
+  await build(model)
+  expect(await modelStatus(database.pool, MODEL)).toMatchObject({ version, fold: model.fold })
+}
+
+const tables = async () => {
+  const { rows } = await database.pool.query<{ name: string }>(
+    `select relname as name from pg_class where relnamespace = 'rm'::regnamespace and relkind = 'r' order by 1`,
+  )
+  return rows.map(({ name }) => name)
+}
+
+describe('a rebuild', () => {
+  it('C59 of the same log, done twice, makes tables that are equal byte by byte, and equal to what was there', async () => {
+    await appendServers(daemon.log, { servers: 30, changes: 12 })
+    await daemon.caughtUp()
+    const before = await contents(database.pool)
+    expect(before.length).toBeGreaterThan(200)
+    await rebuild()
+    expect(await contents(database.pool)).toEqual(before)
+    await rebuild()
+    expect(await contents(database.pool)).toEqual(before)
+    expect(await tables()).toEqual(['object_3', 'reference_3'])
+    expect(await verifyModel(database.pool, objects())).toEqual({ model: MODEL, position: await daemon.log.head() })
+  })
+
+  it('C59 leaves tables that have every index that readers and the projector need', async () => {
+    const definitions = async () => {
+      const { rows } = await database.pool.query<{ definition: string }>(
+        `select regexp_replace(pg_get_indexdef(indexrelid), '(INDEX) \\S+ ON (rm\\.[a-z]+)_\\d+', '\\1 ON \\2') as definition
+         from pg_index i join pg_class c on c.oid = i.indrelid where c.relnamespace = 'rm'::regnamespace order by 1`,
+      )
+      return rows.map(({ definition }) => definition)
+    }
+    const before = await definitions()
+    await rebuild()
+    expect(await definitions()).toEqual(before)
+  })
+
+  it('C55 is not seen by readers and writers: whole the old version, then whole the new one, and no error', async () => {
+    await appendServers(daemon.log, { servers: 40, changes: 6 })
+    await daemon.caughtUp()
+    let stop = false
+    const errors: unknown[] = []
+    const until = async (act: (round: number) => Promise<void>) => {
+      for (let round = 0; !stop; round++) await act(round).catch((error: unknown) => errors.push(error))
+    }
+    let positions: bigint[] = []
+    const readers = Array.from({ length: 4 }, () => {
+      let last = 0n
+      return until(async (round) => {
+        const list = await daemon.objects.list(serverKind, {})
+        const position = BigInt(list.metadata.resourceVersion.split('.')[1] ?? 0)
+        if (position < last) throw new Error(`position went back from ${last} to ${position}`)
+        last = position
+        positions.push(position)
+        if (list.items.length < 36) throw new Error(`only ${list.items.length} servers`)
+        const one = await daemon.objects.findByUid(serverUid(round % 9))
+        if (one === undefined) throw new Error(`server ${round % 9} is missing`)
+      })
+    })
+    const writers = Array.from({ length: 2 }, (_, nr) =>
+      until(async (round) => {
+        const verdict = await daemon.log.append(toServer(nr, [round % 2 === 0 ? scaled(round) : reported(round)]))
+        if (verdict.status !== 'ok') throw new Error(verdict.status)
+        if (!(await daemon.projector.waitFor(verdict.last ?? 0n, 5_000))) throw new Error('not visible')
+      }),
+    )
+    for (let time = 0; time < 3; time++) await rebuild()
+    stop = true
+    await Promise.all([...readers, ...writers])
+    expect(errors).toEqual([])
+    expect(positions.length).toBeGreaterThan(20)
+    positions = []
+    await daemon.caughtUp()
+    expect(await tables()).toEqual(['object_4', 'reference_4'])
+    expect(await verifyModel(database.pool, objects())).toEqual({ model: MODEL, position: await daemon.log.head() })
+  })
+
+  it('C55 waits for a reader that holds on for long, and the others go on meanwhile', async () => {
+    await appendServers(daemon.log, { servers: 5, changes: 2 })
+    await daemon.caughtUp()
+    const slow = await database.connect({ role: 'mcpd_app' })
+    await slow.query('begin')
+    await slow.query('select count(*) from rm.object')
+    await request(objects())
+    let done = false
+    const building = build().then(() => (done = true))
+    const phase = async () => (await modelStatus(database.pool, MODEL)).rebuild?.state
+    const began = performance.now()
+    while ((await phase()) !== 'swapping' || performance.now() - began < 1_500)
+      expect((await daemon.objects.list(serverKind, {})).items).toHaveLength(5)
+    expect(done).toBe(false)
+    await slow.query('commit')
+    await building
+    expect((await modelStatus(database.pool, MODEL)).version).toBe(2)
+  })
+
+  it('C60 leaves claims alone', async () => {
+    await appendServers(daemon.log, { servers: 20, changes: 2 })
+    await daemon.caughtUp()
+    const claims = async () => (await database.pool.query('select * from es.claim order by scope, key')).rows
+    const before = await claims()
+    expect(before).toHaveLength(19)
+    await rebuild()
+    expect(await claims()).toEqual(before)
+    const verdict = await daemon.log.append(toServer(99, [{ ...created(1), id: created(99).id }]))
+    expect(verdict).toMatchObject({ status: 'claim-taken', owner: `server-${serverUid(1)}` })
+  })
+
+  it('of a model that is being rebuilt is refused', async () => {
+    await daemon.caughtUp()
+    expect(await request(objects())).toBe(2)
+    await expect(request(objects())).rejects.toMatchObject({ code: 'Conflict' })
+    await build()
+    expect(await request(objects())).toBe(3)
+  })
+
+  it('by other code starts again when it was begun by this one, and the projector of the old code stops', async () => {
+    await appendServers(daemon.log, { servers: 5, changes: 2 })
+    await daemon.caughtUp()
+    const before = await contents(database.pool)
+    await request(objects('a'))
+    await new Builder({ pool: database.pool, model: objects('a') }).step()
+    await build(objects('b'))
+    expect(await modelStatus(database.pool, MODEL)).toMatchObject({ version: 2, fold: 'b' })
+    expect(await contents(database.pool)).toEqual(before)
+    await daemon.log.append(toServer(0, [scaled(9)]))
+    const newer = await followLog(database.pool, 'b')
+    await newer.caughtUp()
+    await daemon.caughtUp()
+    expect(daemon.projector.status().status).toBe('waiting')
+    expect((await newer.objects.findByUid(serverUid(0)))?.spec['replicas']).toBe(9)
+    await newer.stop()
+  })
+})
