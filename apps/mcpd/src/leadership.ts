@@ -5,6 +5,7 @@ import type { DriverName, Drivers } from '@mcpctl/runtime'
 import type { Parts } from './assembly'
 import { toLines } from './log'
 import { ReconcileLoop } from './reconcile/reconcile-loop'
+import { RebuildLoop } from './store/rebuild-loop'
 
 const NAME = 'leader'
 const STOP_GRACE_SECONDS = 10
@@ -20,7 +21,10 @@ export const lead = (parts: Parts, address: string): Leader => {
   leader.onElected(async (term, signal) => {
     logger.info({ term }, 'this daemon leads')
     const reign = { name: NAME, term, signal }
-    const loops = reconcilers.map((type) => new ReconcileLoop(app.get<Reconciler>(type), reign, dependencies))
+    const loops = [
+      ...reconcilers.map((type) => new ReconcileLoop(app.get<Reconciler>(type), reign, dependencies)),
+      new RebuildLoop(store, logger),
+    ]
     await aborted(signal)
     await Promise.all(loops.map((loop) => loop.stop()))
   })

@@ -31,8 +31,8 @@ export interface Store {
   parked: Parked
   /** The read models, as something that can be rebuilt and verified. */
   models: readonly RebuildableModel[]
-  /** Names of those that were folded by other code than ours when we came; they want to be rebuilt. */
-  outdated: readonly string[]
+  /** Those that other code had folded when we came, and which code: they want to be rebuilt. */
+  outdated: ReadonlyMap<string, string>
   resources: Resources
   objects: Objects
   requests: RequestRunner
@@ -92,7 +92,7 @@ const connect = async (
     projector,
     parked: new Parked({ pool, projections: [projection] }),
     models: [model],
-    outdated: isOutdated ? [MODEL] : [],
+    outdated: new Map(isOutdated ? [[MODEL, found]] : []),
     resources,
     objects: new Objects(readModel(pool), epoch, MODEL),
     requests: new RequestRunner(log, visibility),
