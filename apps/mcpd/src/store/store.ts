@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { Follower, modelStatus, Parked, PostgresEventLog, Projector } from '@mcpctl/event-store'
+import { Follower, modelStatus, Parked, PostgresEventLog, Projector, Snapshots } from '@mcpctl/event-store'
 import type { Poison, RebuildableModel } from '@mcpctl/event-store'
 import { createPool, EmbeddedPostgres, runMigrations, type Logger } from '@mcpctl/postgres'
 import { objectModel, objectProjection, Objects, readModel } from '@mcpctl/read-model'
@@ -95,7 +95,7 @@ const connect = async (
     outdated: new Map(isOutdated ? [[MODEL, found]] : []),
     resources,
     objects: new Objects(readModel(pool), epoch, MODEL),
-    requests: new RequestRunner(log, visibility),
+    requests: new RequestRunner(log, visibility, new Snapshots(pool, objectFold)),
     async close() {
       await projector.stop()
       await follower.stop()
