@@ -1,7 +1,8 @@
-import type { IncomingMessage } from 'node:http'
 import type { Manifest, ManifestEntry, ResourceList, ResourceObject } from '@mcpctl/contracts'
+import type { RebuildStatus } from './admin'
 import { HttpClient } from './http'
 import type { ApiResponse, HttpOptions } from './http'
+import { linesOf } from './lines'
 
 export interface ListQuery {
   labelSelector?: string | undefined
@@ -52,6 +53,9 @@ export interface ProjectorStatus {
   lag: number
   status: string
   lastError?: string
+  /** Streams with an event that it could not apply. */
+  parked?: number
+  rebuild?: RebuildStatus
 }
 
 export interface DaemonStatus {
@@ -164,7 +168,7 @@ export class Client {
       signal: query.signal,
     })
     try {
-      for await (const line of lines(message)) if (line !== '') yield JSON.parse(line) as LogLine
+      for await (const line of linesOf(message)) if (line !== '') yield JSON.parse(line) as LogLine
     } catch (error) {
       if (query.signal?.aborted) return
       throw this.http.unreachable(error)
@@ -201,14 +205,3 @@ export class Client {
 }
 
 const objectPath = (plural: string, name: string) => `${root}/${plural}/${encodeURIComponent(name)}`
-
-async function* lines(message: IncomingMessage): AsyncGenerator<string> {
-  const decoder = new TextDecoder()
-  let rest = ''
-  for await (const chunk of message) {
-    const parts = (rest + decoder.decode(chunk as Buffer, { stream: true })).split('\n')
-    rest = parts.pop() ?? ''
-    yield* parts
-  }
-  if (rest !== '') yield rest
-}

@@ -9,6 +9,7 @@ import { manifestSchemaOf, openApiOf } from '../../apps/mcpd/src/openapi'
 
 // Nest's preview reads the modules' decorators and creates none of their parts, so none of these is ever touched.
 const nothingOpened = {
+  logger: {},
   store: { resources: new Resources(resources), objects: {}, requests: {} },
   drivers: {},
   connections: {},

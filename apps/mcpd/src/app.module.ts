@@ -5,7 +5,10 @@ import { kindModules } from '@mcpctl/kinds/modules'
 import { Objects } from '@mcpctl/read-model'
 import { RequestRunner, Resources, ResourceWriter } from '@mcpctl/resource'
 import { Drivers } from '@mcpctl/runtime'
+import type { Logger } from 'pino'
+import { ModelsController } from './admin/models.controller'
 import { ParkedController } from './admin/parked.controller'
+import { VerifyController } from './admin/verify.controller'
 import { Daemon } from './daemon'
 import { ApplyController } from './http/apply.controller'
 import { HealthController } from './http/health.controller'
@@ -13,9 +16,11 @@ import { GATEWAY, McpController } from './http/mcp.controller'
 import { ApiDescription, OpenApiController } from './http/openapi.controller'
 import { ResourcesController } from './http/resources.controller'
 import { StatusController } from './http/status.controller'
+import { LOGGER } from './log'
 import { STORE, type Store } from './store/store'
 
 export interface Opened {
+  logger: Logger
   store: Store
   drivers: Drivers
   connections: Connections
@@ -29,8 +34,9 @@ class OpenedModule {}
 @Module({})
 export class AppModule {
   /** Wires the kinds and the HTTP edge to what has been opened before. */
-  static of({ store, drivers, connections, gateway, daemon }: Opened): DynamicModule {
+  static of({ logger, store, drivers, connections, gateway, daemon }: Opened): DynamicModule {
     const opened = [
+      { provide: LOGGER, useValue: logger },
       { provide: STORE, useValue: store },
       { provide: Resources, useValue: store.resources },
       { provide: Objects, useValue: store.objects },
@@ -61,6 +67,8 @@ export class AppModule {
         OpenApiController,
         ApplyController,
         ParkedController,
+        ModelsController,
+        VerifyController,
         McpController,
         ResourcesController,
       ],

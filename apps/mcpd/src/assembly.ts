@@ -55,7 +55,7 @@ export const assemble = async (config: Config, store: Store, logger: Logger): Pr
     warn: (message) => logger.warn(message),
   })
   const daemon = new Daemon(config.dataDirectory)
-  const module = AppModule.of({ store, drivers, connections, gateway, daemon })
+  const module = AppModule.of({ logger, store, drivers, connections, gateway, daemon })
   const door = {
     tokens: new Tokens(store.pool),
     logger,

@@ -1,5 +1,8 @@
 import { pino, type Logger } from 'pino'
 
+/** Token under which Nest knows the log. */
+export const LOGGER = Symbol('Logger')
+
 /** As much of an error as an operator needs. What a driver adds beside that, like the row that PostgreSQL refused, may hold values of env. */
 const shownError = (error: unknown) => {
   if (!(error instanceof Error)) return { message: String(error) }

@@ -1,6 +1,7 @@
 import { Controller, Get, HttpCode, Inject, Post, Query } from '@nestjs/common'
 import { Drivers } from '@mcpctl/runtime'
 import { Resources } from '@mcpctl/resource'
+import { projectorStatus } from '../admin/projector-status'
 import { Daemon } from '../daemon'
 import { STORE, type Store } from '../store/store'
 import { version } from '../version'
@@ -28,27 +29,19 @@ export class StatusController {
   @Get('status')
   async status() {
     const { store, daemon } = this
-    const [head, drivers, leader, { rows }] = await Promise.all([
+    const [head, projector, drivers, leader, { rows }] = await Promise.all([
       store.log.head(),
+      projectorStatus(store),
       this.drivers.status(),
       daemon.leader(),
       store.pool.query<{ version: string }>(`select current_setting('server_version') as version`),
     ])
-    const { name, position, status, lastError } = store.projector.status()
     return {
       version,
       store: { id: store.id, epoch: store.epoch, position: String(head) },
       daemon: { pid: process.pid, startedAt: daemon.startedAt, address: daemon.address },
       leader,
-      projectors: [
-        {
-          name,
-          position: String(position),
-          lag: Number(head > position ? head - position : 0n),
-          status,
-          ...(lastError !== undefined && { lastError }),
-        },
-      ],
+      projectors: [projector],
       drivers,
       database: { embedded: store.embedded, version: rows[0]?.version ?? 'unknown' },
     }

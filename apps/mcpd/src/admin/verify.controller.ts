@@ -1,0 +1,86 @@
+import { PassThrough } from 'node:stream'
+import { Body, Controller, HttpCode, Inject, Post, Req, Res, type OnModuleDestroy } from '@nestjs/common'
+import { DomainError } from '@mcpctl/contracts'
+import type { TrustedSeals } from '@mcpctl/event-store'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Logger } from 'pino'
+import { asDomainError, problemOf } from '../http/problem.filter'
+import { LOGGER } from '../log'
+import { STORE, type Store } from '../store/store'
+import { trustedSeals, verifyStore, type Progress } from './verification'
+
+/** Between two messages about one subject, in milliseconds. */
+const TELL_EVERY = 250
+
+/** Lets the first message about each subject through, and then one at a time. */
+const calmly = (tell: (progress: Progress) => void) => {
+  let last = { subject: '', at: 0 }
+  return (progress: Progress): void => {
+    const now = performance.now()
+    if (progress.subject === last.subject && now - last.at < TELL_EVERY) return
+    last = { subject: progress.subject, at: now }
+    tell(progress)
+  }
+}
+
+interface Run {
+  seals: TrustedSeals | undefined
+  stop: AbortController
+  write: (line: object) => void
+}
+
+/** Checks the log and the read models. */
+@Controller('api/v1/admin/verify')
+export class VerifyController implements OnModuleDestroy {
+  private readonly running = new Set<AbortController>()
+
+  constructor(
+    @Inject(STORE) private readonly store: Store,
+    @Inject(LOGGER) private readonly logger: Logger,
+  ) {}
+
+  /**
+   * Answers JSON Lines: `{"progress": …}` while it goes on, and one line at the end, `{"report": …}` or `{"problem": …}`. Ends when the
+   * client goes away.
+   */
+  @Post()
+  @HttpCode(200)
+  verify(@Body() body: unknown, @Req() request: FastifyRequest, @Res() reply: FastifyReply): void {
+    const seals = trustedSeals(body)
+    const stop = new AbortController()
+    const lines = new PassThrough()
+    const leave = () => {
+      stop.abort()
+    }
+    reply.raw.on('close', leave)
+    lines.on('error', leave)
+    void this.run(request, { seals, stop, write: (line) => lines.write(`${JSON.stringify(line)}\n`) }).then(() =>
+      lines.end(),
+    )
+    void reply.header('content-type', 'application/x-ndjson').send(lines)
+  }
+
+  /** A check that goes on would keep the database from being closed. */
+  onModuleDestroy(): void {
+    const why = new DomainError('Unavailable', 'the daemon is shutting down; verify again with another one', {
+      retryAfter: 1,
+    })
+    for (const stop of this.running) stop.abort(why)
+  }
+
+  private async run(request: FastifyRequest, { seals, stop, write }: Run): Promise<void> {
+    const { pool, models } = this.store
+    this.running.add(stop)
+    try {
+      const onProgress = calmly((progress) => write({ progress }))
+      write({ report: await verifyStore({ pool, models, seals, onProgress, signal: stop.signal }) })
+    } catch (thrown) {
+      const error = asDomainError(thrown)
+      if (error.code === 'Internal' && !stop.signal.aborted)
+        this.logger.error({ requestId: request.id, error: thrown }, 'a request failed')
+      write({ problem: problemOf(error, request.id) })
+    } finally {
+      this.running.delete(stop)
+    }
+  }
+}
