@@ -1,18 +1,23 @@
 import { EventCatalogue, Follower, Parked, PostgresEventLog, Projector } from '@mcpctl/event-store'
-import { resources } from '@mcpctl/kinds/modules'
-import { objectModel, objectProjection, Objects, readModel } from '@mcpctl/read-model'
+import { instanceDecider } from '@mcpctl/kinds/instance/instance.decider'
+import { instanceView } from '@mcpctl/kinds/instance/instance.view'
+import { projectDecider } from '@mcpctl/kinds/project/project.decider'
+import { projectReferences, projectView } from '@mcpctl/kinds/project/project.view'
+import { serverDecider } from '@mcpctl/kinds/server/server.decider'
+import { serverView } from '@mcpctl/kinds/server/server.view'
+import { objectModel, objectProjection, Objects, readModel, type ProjectedKind } from '@mcpctl/read-model'
 import type { Pool } from 'pg'
 
 /** Name of the read model of objects. */
 export const MODEL = 'objects'
 
-const kinds = resources.map(({ kind, view, references }) => ({
-  kind: kind.name,
-  category: kind.singular,
-  view,
-  ...(references && { references }),
-}))
-const catalogue = new EventCatalogue(resources.map(({ decider }) => decider))
+// Not the modules of the kinds: what they are wired with cannot be bundled for a process of a test.
+const kinds = [
+  { kind: 'Server', category: 'server', view: serverView },
+  { kind: 'Instance', category: 'instance', view: instanceView },
+  { kind: 'Project', category: 'project', view: projectView, references: projectReferences },
+] as ProjectedKind[]
+const catalogue = new EventCatalogue([serverDecider, instanceDecider, projectDecider])
 
 /** The read model of objects as mcpd has it, with a folding code of any name. */
 export const objects = (fold = 'a') => objectModel({ name: MODEL, kinds, epoch: 1, fold, catalogue })

@@ -10,7 +10,6 @@ import { ParkedEvents } from './parked-events'
 import { maxAttempts } from './request'
 import { distance, nearlyThere, swap } from './swap'
 
-const eventsPerCommit = 50_000
 const secondsPerCommit = 5
 const firstPatienceMs = 200
 /** Above `deadlock_timeout`, so that a vacuum of the old tables gives way. */
@@ -20,6 +19,8 @@ export interface BuilderOptions {
   /** Its connections act as `mcpd_app`; two are used. */
   pool: Pool
   model: RebuildableModel
+  /** Events per transaction while the tables are loaded, default 50,000; a crash costs the time of one. */
+  eventsPerCommit?: number
   /** Told after an event was set aside in the version that is built, for a log. */
   onParked?: (poison: Poison) => void
   /** Told when readers see the new version. */
@@ -107,7 +108,7 @@ export class Builder {
   }
 
   private async load(tx: PoolClient): Promise<true> {
-    const { pool, model } = this.options
+    const { pool, model, eventsPerCommit = 50_000 } = this.options
     const build = await lockBuild(tx, model.name)
     if (build?.phase !== 'building') return leave(tx)
     const loader = this.loaderFor(build)
