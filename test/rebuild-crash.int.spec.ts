@@ -23,7 +23,7 @@ let owner: Client
 let watcher: Client
 let daemon: Awaited<ReturnType<typeof followLog>>
 let before: string[]
-let children: ChildProcess[] = []
+const children: ChildProcess[] = []
 
 beforeAll(async () => {
   script = await bundle('test/support/rebuilding-process.ts', 'rebuilding-process')

@@ -10,7 +10,7 @@ import { ParkedEvents } from './parked-events'
 import { maxAttempts } from './request'
 import { distance, nearlyThere, swap } from './swap'
 
-const secondsPerCommit = 5
+const msPerCommit = 5_000
 const firstPatienceMs = 200
 /** Above `deadlock_timeout`, so that a vacuum of the old tables gives way. */
 const longestPatienceMs = 1_500
@@ -108,33 +108,43 @@ export class Builder {
   }
 
   private async load(tx: PoolClient): Promise<true> {
-    const { pool, model, eventsPerCommit = 50_000 } = this.options
+    const { model } = this.options
     const build = await lockBuild(tx, model.name)
     if (build?.phase !== 'building') return leave(tx)
     const loader = this.loaderFor(build)
-    const parked = await ParkedEvents.of(tx, { processor: model.name, modelVersion: build.modelVersion })
-    const waiting: RecordedEvent[] = []
     const began = performance.now()
-    const seconds = () => (performance.now() - began) / 1000
-    let count = 0
-    let { position } = build
-    let ended = true
-    for await (const page of pagesAfter(pool, position)) {
-      const sorted = parked.sortOut(page)
-      waiting.push(...sorted.waiting)
-      await loader.load(tx, this.current(sorted.ready))
-      count += page.length
-      position = page.at(-1)?.position ?? position
-      ended = count < eventsPerCommit && seconds() < secondsPerCommit
-      if (!ended) break
-    }
-    await loader.flush(tx)
-    await parkBehind(tx, { processor: model.name, modelVersion: build.modelVersion }, waiting)
-    const eventsPerSecond = count > 0 ? Math.round(count / Math.max(seconds(), 0.001)) : undefined
-    await advance(tx, model.name, { position, phase: ended ? 'indexing' : 'building', eventsPerSecond })
+    const { count, last, atEnd } = await this.loadPages(tx, build, loader)
+    const position = last ?? build.position
+    const seconds = Math.max(performance.now() - began, 1) / 1000
+    const eventsPerSecond = count > 0 ? Math.round(count / seconds) : undefined
+    await advance(tx, model.name, { position, phase: atEnd ? 'indexing' : 'building', eventsPerSecond })
     await tx.query('commit')
     this.loader = { modelVersion: build.modelVersion, position, load: loader }
     return true
+  }
+
+  /** As many events as one transaction takes. */
+  private async loadPages(tx: PoolClient, build: Build, loader: ModelLoader) {
+    const { pool, model, eventsPerCommit = 50_000 } = this.options
+    const at = { processor: model.name, modelVersion: build.modelVersion }
+    const deadline = performance.now() + msPerCommit
+    const parked = await ParkedEvents.of(tx, at)
+    const behind: RecordedEvent[] = []
+    let count = 0
+    let last: bigint | undefined
+    let atEnd = true
+    for await (const page of pagesAfter(pool, build.position)) {
+      const { ready, waiting } = parked.sortOut(page)
+      behind.push(...waiting)
+      await loader.load(tx, this.current(ready))
+      count += page.length
+      last = page.at(-1)?.position
+      atEnd = count < eventsPerCommit && performance.now() < deadline
+      if (!atEnd) break
+    }
+    await loader.flush(tx)
+    await parkBehind(tx, at, behind)
+    return { count, last, atEnd }
   }
 
   private current(events: RecordedEvent[]): RecordedEvent[] {

@@ -6,18 +6,20 @@ import type { RecordedEvent } from '../types'
 export class ParkedEvents {
   private constructor(
     private readonly skipped: ReadonlySet<string>,
-    private readonly streams: Set<string>,
+    /** The first position that is parked, by stream. */
+    private readonly streams: ReadonlyMap<string, bigint>,
   ) {}
 
   static async of(tx: PoolClient, { processor, modelVersion }: Model): Promise<ParkedEvents> {
     const { rows } = await tx.query<{ position: string; stream_id: string; status: 'parked' | 'skipped' }>(
-      `select position::text, stream_id, status from es.parked
-       where processor = $1 and (status = 'skipped' or model_version = $2)`,
+      `select p.position::text, stream_id, status from es.parked p
+       where processor = $1 and (status = 'skipped' or model_version = $2) order by p.position desc`,
       [processor, modelVersion],
     )
+    const parked = rows.filter(({ status }) => status === 'parked')
     return new ParkedEvents(
       new Set(rows.filter(({ status }) => status === 'skipped').map(({ position }) => position)),
-      new Set(rows.filter(({ status }) => status === 'parked').map(({ stream_id }) => stream_id)),
+      new Map(parked.map(({ stream_id, position }) => [stream_id, BigInt(position)])),
     )
   }
 
@@ -25,8 +27,13 @@ export class ParkedEvents {
     if (this.skipped.size + this.streams.size === 0) return { ready: events, waiting: [] }
     const left = events.filter(({ position }) => !this.skipped.has(String(position)))
     return {
-      ready: left.filter(({ streamId }) => !this.streams.has(streamId)),
-      waiting: left.filter(({ streamId }) => this.streams.has(streamId)),
+      ready: left.filter((event) => !this.waits(event)),
+      waiting: left.filter((event) => this.waits(event)),
     }
+  }
+
+  private waits({ streamId, position }: RecordedEvent): boolean {
+    const first = this.streams.get(streamId)
+    return first !== undefined && position >= first
   }
 }

@@ -82,7 +82,6 @@ const foldFromScratch = async (
   const loader = model.loader('scratch')
   const { catalogue } = model
   for await (const page of pagesAfter(pool, 0n, position)) {
-    options.signal?.throwIfAborted()
     const { ready } = parked.sortOut(page)
     try {
       await loader.load(tx, catalogue ? ready.map((event) => catalogue.toCurrent(event)) : ready)
@@ -91,6 +90,7 @@ const foldFromScratch = async (
       return textOf(error)
     }
     options.onProgress?.({ position: page.at(-1)?.position ?? position, to: position })
+    options.signal?.throwIfAborted()
   }
   await loader.flush(tx)
   return undefined
