@@ -1,5 +1,6 @@
+import type { IncomingMessage } from 'node:http'
 import type { Problem } from '@mcpctl/contracts'
-import { ApiError, ConnectionError } from './errors'
+import { ApiError } from './errors'
 import type { HttpClient } from './http'
 import { linesOf } from './lines'
 
@@ -131,22 +132,22 @@ export class Admin {
       headers: { accept: 'application/x-ndjson' },
     })
     try {
-      for await (const text of linesOf(message)) {
-        const line = JSON.parse(text) as VerifyLine
-        if ('progress' in line) onProgress?.(line.progress)
-        else if ('report' in line) return line.report
-        else throw new ApiError(line.problem, undefined)
-      }
+      return await this.reportIn(message, onProgress)
     } catch (error) {
       throw error instanceof ApiError ? error : this.http.unreachable(error)
     } finally {
       message.destroy()
     }
-    throw new ConnectionError(
-      this.http.address,
-      'ECONNRESET',
-      `${this.http.address}: the answer ended before its last line`,
-    )
+  }
+
+  private async reportIn(message: IncomingMessage, onProgress: VerifyOptions['onProgress']): Promise<VerifyReport> {
+    for await (const text of linesOf(message)) {
+      const line = JSON.parse(text) as VerifyLine
+      if ('report' in line) return line.report
+      if ('problem' in line) throw new ApiError(line.problem, undefined)
+      onProgress?.(line.progress)
+    }
+    throw Object.assign(new Error('the answer ended before its last line'), { code: 'ECONNRESET' })
   }
 
   private async settle(

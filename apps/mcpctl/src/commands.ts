@@ -51,6 +51,12 @@ export const commandEntries: readonly CommandEntry[] = [
   { name: 'up', summary: 'Find or start the local daemon', group: daemon, load: () => import('./commands/up') },
   { name: 'down', summary: 'Stop the local daemon', group: daemon, load: () => import('./commands/down') },
   {
+    name: 'admin',
+    summary: 'Verify and rebuild read models, deal with parked events',
+    group: daemon,
+    load: () => import('./commands/admin'),
+  },
+  {
     name: 'api-resources',
     summary: 'List the kinds and their words',
     group: other,

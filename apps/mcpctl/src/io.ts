@@ -15,6 +15,8 @@ export interface Io {
   readInput(): Promise<string>
   /** Shows the question on stderr and answers the line typed: empty at the end of input, undefined after Ctrl-C. */
   ask(question: string): Promise<string | undefined>
+  /** Has `say` called before Ctrl-C ends the process; answers how to take that back. */
+  onInterrupt(say: () => void): () => void
 }
 
 const readAll = async (): Promise<string> => {
@@ -77,6 +79,11 @@ export const processIo = (): Io => {
     err: writer('stderr'),
     readInput: readAll,
     ask: (question) => askOn({ input: process.stdin, output: process.stderr }, question),
+    onInterrupt: (say) => {
+      // Before the listener that ends the process.
+      process.prependListener('SIGINT', say)
+      return () => process.off('SIGINT', say)
+    },
   }
 }
 

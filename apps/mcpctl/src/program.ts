@@ -85,6 +85,13 @@ const prepare = (command: Command, io: Io): void => {
   command.addHelpText('after', '\nUse "mcpctl options" for the flags that every command takes.')
 }
 
+const prepareBelow = (command: Command, io: Io): void => {
+  for (const child of command.commands) {
+    prepare(child, io)
+    prepareBelow(child, io)
+  }
+}
+
 /** The flags given to a command or to one of those that it stands below; the nearest wins. */
 const collectFlags = (command: Command): GlobalFlags => {
   const given = (globalsOf.get(command) ?? [])
@@ -122,7 +129,7 @@ export const createProgram = ({ io, programFile, onSession }: ProgramOptions): C
     prepare(command, io)
     const { define } = await entry.load()
     define(command, open)
-    for (const child of command.commands) prepare(child, io)
+    prepareBelow(command, io)
   })
   program.addHelpText(
     'after',

@@ -55,6 +55,7 @@ export class Cli {
         err += question
         return askOn(typing(`${options.answer ?? ''}\n`), question)
       },
+      onInterrupt: () => () => undefined,
     }
     const code = await runProgram(io, line, join(this.directory, 'mcpctl', 'main.js'))
     return { code, out, err }

@@ -153,7 +153,9 @@ describe('the local daemon', () => {
     expect(out).toContain(
       'Leader:     this daemon\nDatabase:   PostgreSQL 18.4, embedded\nStore:      s, epoch 1, position 7\n',
     )
-    expect(out).toContain('PROJECTOR   POSITION   LAG   STATUS    LAST-ERROR\nobjects     7          0     running\n')
+    expect(out).toContain(
+      'PROJECTOR   POSITION   LAG   PARKED   STATUS    LAST-ERROR\nobjects     7          0     0        running\n',
+    )
     expect((await cli.type('version', { env })).out).toMatch(
       /^Client Version: \d+\.\d+\.\d+\nServer Version: 9\.9\.9\n$/,
     )

@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import type { DaemonStatus } from '@mcpctl/client'
+import type { DaemonStatus, ProjectorStatus } from '@mcpctl/client'
 import type { OpenSession } from '../command-file'
 import { CliError, exit } from '../errors'
 import { age } from '../output/age'
@@ -13,6 +13,14 @@ const formats = ['text', 'json', 'yaml'] as const
 const leaderText = ({ leader }: DaemonStatus): string => {
   if (leader.self) return 'this daemon'
   return leader.address ? leader.address : '<none>'
+}
+
+/** With the rebuild beside it, if one is under way: the model that is read does not mind. */
+const stateOf = ({ status, rebuild }: ProjectorStatus): string => {
+  if (!rebuild) return status
+  const { version, state, position, lastError } = rebuild
+  const why = state === 'failed' && lastError !== undefined ? `: ${lastError}` : ''
+  return `${status}, version ${String(version)} ${state} at ${position}${why}`
 }
 
 const statusText = (status: DaemonStatus, context: { name: string; server: string }, now: number): string => {
@@ -34,8 +42,15 @@ const statusText = (status: DaemonStatus, context: { name: string; server: strin
     ]),
   ])
   const projectors = formatTable([
-    ['PROJECTOR', 'POSITION', 'LAG', 'STATUS', 'LAST-ERROR'],
-    ...status.projectors.map((one) => [one.name, one.position, String(one.lag), one.status, one.lastError ?? '']),
+    ['PROJECTOR', 'POSITION', 'LAG', 'PARKED', 'STATUS', 'LAST-ERROR'],
+    ...status.projectors.map((one) => [
+      one.name,
+      one.position,
+      String(one.lag),
+      String(one.parked ?? 0),
+      stateOf(one),
+      one.lastError ?? '',
+    ]),
   ])
   return `${head}\n${drivers}\n${projectors}`
 }
@@ -46,6 +61,8 @@ export const runStatus = async (session: Session, flags: { output: string }): Pr
   if (format === 'json') session.print(toJson(status))
   else if (format === 'yaml') session.print((await import('../output/yaml')).toYaml(status))
   else session.print(statusText(status, session.context, Date.now()))
+  const parked = status.projectors.reduce((sum, projector) => sum + (projector.parked ?? 0), 0)
+  if (parked > 0) session.say(`events are parked; see: mcpctl admin parked list`)
   const stuck = status.projectors.filter((projector) => projector.lastError !== undefined)
   if (stuck.length > 0)
     throw new CliError(

@@ -60,7 +60,7 @@ describe('a rebuild over HTTP', () => {
     const head = await position(daemon)
     expect(problemOf(expectStatus(409, await rebuild()))).toMatchObject({
       reason: 'Conflict',
-      detail: expect.stringContaining('is being rebuilt already') as string,
+      detail: expect.stringContaining('is being rebuilt already') as unknown,
     })
     expect(await position(daemon)).toBe(head)
     const status = JSON.parse((await daemon.send('/api/v1/status')).text) as { projectors: object[] }

@@ -60,7 +60,7 @@ describe('a verification', () => {
       log: {
         events: head,
         head,
-        hash: expect.stringMatching(/^[0-9a-f]{64}$/) as string,
+        hash: expect.stringMatching(/^[0-9a-f]{64}$/) as unknown,
         claims: '2',
         seals: 0,
         anchored: false,
