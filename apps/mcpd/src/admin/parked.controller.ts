@@ -42,14 +42,24 @@ export class ParkedController {
 
   @Post(':processor/:position/retry')
   @HttpCode(200)
-  retry(@Param() path: Path, @Body() body: unknown, @AskedBy() asked: Asked): Promise<Settled> {
-    return this.settle('ParkedEventRetried', path, withReason(asked, body))
+  retry(
+    @Param('processor') processor: string,
+    @Param('position') position: string,
+    @Body() body: unknown,
+    @AskedBy() asked: Asked,
+  ): Promise<Settled> {
+    return this.settle('ParkedEventRetried', { processor, position }, withReason(asked, body))
   }
 
   @Post(':processor/:position/skip')
   @HttpCode(200)
-  skip(@Param() path: Path, @Body() body: unknown, @AskedBy() asked: Asked): Promise<Settled> {
-    return this.settle('ParkedEventSkipped', path, withReason(asked, body))
+  skip(
+    @Param('processor') processor: string,
+    @Param('position') position: string,
+    @Body() body: unknown,
+    @AskedBy() asked: Asked,
+  ): Promise<Settled> {
+    return this.settle('ParkedEventSkipped', { processor, position }, withReason(asked, body))
   }
 
   private settle(type: 'ParkedEventRetried' | 'ParkedEventSkipped', path: Path, asked: Asked): Promise<Settled> {
@@ -59,7 +69,7 @@ export class ParkedController {
     const act = type === 'ParkedEventSkipped' ? parked.skip.bind(parked) : parked.retry.bind(parked)
     const record: RecordReplay = async (tx, replay) => {
       const answer = settled(replay)
-      // What was thrown may quote the event; it stays with the parked event, where it can be deleted.
+      // What was thrown may quote an event, and the log is kept for ever.
       const stoppedAt = answer.stoppedAt && { stoppedAt: answer.stoppedAt.position }
       const data = { position: path.position, applied: answer.applied, ...stoppedAt }
       await this.operators.record(tx, asked, { processor, type, data, answer })
