@@ -72,6 +72,17 @@ describe('a rebuild over HTTP', () => {
     expect(await requests()).toHaveLength(3)
   })
 
+  it('is not begun when it cannot be recorded', async () => {
+    const owner = await daemon.database.connect()
+    await owner.query(`alter table es.event add constraint unrecordable check (category <> 'processor') not valid`)
+    expectStatus(500, await rebuild())
+    await owner.query('alter table es.event drop constraint unrecordable')
+    const { version, rebuild: begun } = await model()
+    expect([version, begun]).toEqual([4, undefined])
+    const { rows } = await owner.query(`select from pg_class where oid = to_regclass('rm.object_5')`)
+    expect(rows).toEqual([])
+  })
+
   it.each<[string, string]>([
     ['GET', '/api/v1/admin/models/objekts'],
     ['POST', '/api/v1/admin/models/objekts/rebuild'],

@@ -91,6 +91,16 @@ describe('an event that the read model cannot hold', () => {
     expect(await recorded()).toEqual([retried])
   })
 
+  it('C45 stays parked when the skip cannot be recorded', async () => {
+    const [first] = await parked()
+    const owner = await daemon.database.connect()
+    await owner.query(`alter table es.event add constraint unrecordable check (category <> 'processor') not valid`)
+    expectStatus(500, await act('skip', first!))
+    await owner.query('alter table es.event drop constraint unrecordable')
+    expect(await parked()).toEqual([first])
+    expect(await described('ahead')).toBe('first')
+  })
+
   it('C45 is left out when it is skipped, for the reason that is recorded, and what waited is applied', async () => {
     const [first] = await parked()
     const skip = { body: { reason: 'written by a test — ünïcode' }, headers: { 'idempotency-key': randomUUID() } }

@@ -1,5 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto'
 import { request } from 'node:http'
+import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import type { VerifyProgress, VerifyReport } from '@mcpctl/client'
 import type { Problem } from '@mcpctl/contracts'
@@ -7,6 +8,7 @@ import { sealLine, sealLog } from '@mcpctl/event-store'
 import type { Client } from 'pg'
 import { until } from '../../../../test/support/binaries'
 import { expectStatus, objectOf, problemOf, startDaemon, type TestDaemon } from '../../../../test/support/daemon'
+import type { TestDatabase } from '../../../../test/support/database'
 import { position } from '../../../../test/support/log'
 
 let daemon: TestDaemon
@@ -49,6 +51,34 @@ const tampering = async (change: string, undo: string, look: () => Promise<void>
   } finally {
     await free(undo)
   }
+}
+
+/** On a connection of its own, which may be broken off and which nobody keeps. */
+const ask = ({ address }: TestDaemon) => {
+  const headers = { authorization: `Bearer ${daemon.token}` }
+  const outgoing = request(address + path, { method: 'POST', headers, agent: false })
+  const answer = new Promise<string>((resolve) => {
+    outgoing.on('response', (message) => resolve(text(message).catch(() => '')))
+  })
+  outgoing.on('error', () => undefined)
+  outgoing.end()
+  return { outgoing, answer }
+}
+
+/** Halts a verification at the claims, and again at what it would come to next. */
+const halted = async (database: TestDatabase) => {
+  const connect = () => database.connect()
+  const [watch, claims, model] = await Promise.all([connect(), connect(), connect()])
+  await claims.query('begin; lock table es.claim in access exclusive mode')
+  await model.query('begin; lock table rm.object in access exclusive mode')
+  const waiting = async () => {
+    const { rows } = await watch.query<{ count: string }>(
+      `select count(*)::text as count from pg_stat_activity
+       where datname = current_database() and application_name = 'mcpd' and wait_event_type = 'Lock'`,
+    )
+    return Number(rows[0]?.count)
+  }
+  return { claims, model, waiting }
 }
 
 describe('a verification', () => {
@@ -147,31 +177,30 @@ describe('a verification', () => {
   })
 
   it('ends when whoever asked goes away', async () => {
-    const [watch, claims, model] = await Promise.all(Array.from({ length: 3 }, () => daemon.database.connect()))
-    // Where it stands when it is left, and what it would come to next.
-    await claims!.query('begin; lock table es.claim in access exclusive mode')
-    await model!.query('begin; lock table rm.object in access exclusive mode')
-    const outgoing = request(daemon.address + path, {
-      method: 'POST',
-      headers: { authorization: `Bearer ${daemon.token}` },
-    })
-    outgoing.on('error', () => undefined)
-    outgoing.end()
-    const waiting = async () => {
-      const { rows } = await watch!.query<{ count: string }>(
-        `select count(*)::text as count from pg_stat_activity
-         where datname = current_database() and application_name = 'mcpd' and wait_event_type = 'Lock'`,
-      )
-      return Number(rows[0]?.count)
-    }
+    const { claims, model, waiting } = await halted(daemon.database)
+    const { outgoing } = ask(daemon)
     await until('it waits for the claims', async () => (await waiting()) === 1, 10_000)
     outgoing.destroy()
     expectStatus(200, await daemon.send('/api/v1/status'))
-    await claims!.query('commit')
+    await claims.query('commit')
     await until('nothing is checked any more', async () => (await waiting()) === 0, 10_000)
     for (let look = 0; look < 5; look++) expectStatus(200, await daemon.send('/api/v1/status'))
     expect(await waiting()).toBe(0)
-    await model!.query('commit')
+    await model.query('commit')
     expect(daemon.logged()).not.toContain('a request failed')
+  })
+
+  it('ends when the daemon does, and says so', async () => {
+    const other = await startDaemon({ database: daemon.database })
+    const { claims, model, waiting } = await halted(daemon.database)
+    const { answer } = ask(other)
+    await until('it waits for the claims', async () => (await waiting()) === 1, 10_000)
+    const closed = other.close()
+    await until('it is ending', () => other.parts.daemon.isEnding, 10_000)
+    await claims.query('commit')
+    const last = (await answer).trimEnd().split('\n').at(-1) ?? ''
+    expect(JSON.parse(last)).toMatchObject({ problem: { reason: 'Unavailable', status: 503 } })
+    await closed
+    await model.query('commit')
   })
 })
