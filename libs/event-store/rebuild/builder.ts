@@ -113,7 +113,10 @@ export class Builder {
     if (build?.phase !== 'building') return leave(tx)
     const loader = this.loaderFor(build)
     const began = performance.now()
-    const { count, last, atEnd } = await this.loadPages(tx, build, loader)
+    const { count, last, atEnd } = await this.loadPages(tx, build, loader).catch(async (error: unknown) => {
+      await loader.cancel()
+      throw error
+    })
     const position = last ?? build.position
     const seconds = Math.max(performance.now() - began, 1) / 1000
     const eventsPerSecond = count > 0 ? Math.round(count / seconds) : undefined

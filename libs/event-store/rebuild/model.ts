@@ -11,6 +11,8 @@ export interface ModelLoader {
   load(tx: PoolClient, events: RecordedEvent[]): Promise<void>
   /** Writes everything that was loaded and is not in the tables yet. When it resolves the transaction may be committed. */
   flush(tx: PoolClient): Promise<void>
+  /** Lets go of a transaction that is to be taken back. The loader is not used again. */
+  cancel(): Promise<void>
 }
 
 /** The first place where a model is not what the log says. */

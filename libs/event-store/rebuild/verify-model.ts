@@ -86,6 +86,7 @@ const foldFromScratch = async (
     try {
       await loader.load(tx, catalogue ? ready.map((event) => catalogue.toCurrent(event)) : ready)
     } catch (error) {
+      await loader.cancel()
       if (isTransient(error)) throw error
       return textOf(error)
     }
