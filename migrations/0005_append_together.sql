@@ -85,25 +85,26 @@ language sql stable as $$
 $$;
 
 -- Takes and releases keys. False when the order of the changes matters, that is, when a key is named twice and not only taken.
-create function es.claim_together(events jsonb[], streams text[]) returns boolean
+create function es.claim_together(claims jsonb, claimants text[]) returns boolean
 language plpgsql as $$
 declare
   named bigint;
   once bigint;
 begin
-  if exists (select from unnest(events) event where event -> 'claims' @> '[{"op": "release"}]') then
-    select count(*), count(distinct (c ->> 'scope', c ->> 'key')) into named, once
-    from unnest(events) event, jsonb_array_elements(event -> 'claims') c;
+  if claims @> '[{"op": "release"}]' then
+    select count(*), count(distinct (c.scope, c.key)) into named, once
+    from jsonb_to_recordset(claims) c (scope text, key text);
     if once < named then
       return false;
     end if;
-    delete from es.claim taken using unnest(events, streams) e (event, stream), jsonb_array_elements(e.event -> 'claims') c
-    where c ->> 'op' = 'release' and taken.scope = c ->> 'scope' and taken.key = c ->> 'key' and taken.stream_id = e.stream;
+    delete from es.claim taken using rows from (
+      jsonb_to_recordset(claims) as (op text, scope text, key text), unnest(claimants)) c (op, scope, key, stream)
+    where c.op = 'release' and taken.scope = c.scope and taken.key = c.key and taken.stream_id = c.stream;
   end if;
   insert into es.claim
-  select c ->> 'scope', c ->> 'key', e.stream
-  from unnest(events, streams) e (event, stream), jsonb_array_elements(e.event -> 'claims') c
-  where c ->> 'op' = 'take';
+  select c.scope, c.key, c.stream
+  from rows from (jsonb_to_recordset(claims) as (op text, scope text, key text), unnest(claimants)) c (op, scope, key, stream)
+  where c.op = 'take';
   return true;
 end $$;
 
@@ -142,8 +143,8 @@ declare
   slot integer;
   refused boolean;
   row integer := 0;
-  has_claims boolean := false;
-  has_commands boolean := false;
+  claims jsonb := '[]';
+  claimants text[] := '{}';
   types text[] := '{}';
   -- By stream, in order of appearance.
   names text[] := '{}';
@@ -156,18 +157,23 @@ declare
   positions bigint[] := '{}';
   versions bigint[] := '{}';
   hashes bytea[] := '{}';
-  -- By request; of a request that names several streams, `stands` tells of each.
-  firsts bigint[] := '{}';
-  lasts bigint[] := '{}';
-  stands jsonb[] := '{}';
-  refusals jsonb[] := '{}';
+  -- By request, and full from the start: an element beyond an empty array would become its first. Of a request that names
+  -- several streams, `stands` tells of each.
+  size integer[] := array[jsonb_array_length(requests)];
+  firsts bigint[] := array_fill(null::bigint, size);
+  lasts bigint[] := firsts;
+  stands jsonb[] := array_fill(null::jsonb, size);
+  commands jsonb[] := stands;
+  refusals jsonb[] := stands;
+  has_commands boolean := false;
+  has_refusals boolean := false;
 begin
   last := es.chain_end();
   before := last.position;
   for asked in
-    select r.n::integer as request, r.v ? 'command' as command, r.v ?| array['condition', 'fence'] as ruled,
+    select r.n::integer as request, r.v -> 'command' as command, r.v ?| array['condition', 'fence'] as ruled,
       jsonb_array_length(r.v -> 'streams') as parts, s.n as part, e.n as nth, s.v ->> 'streamId' as stream,
-      s.v ->> 'category' as category, s.v -> 'expected' as expected, e.v -> 'event' as event,
+      s.v ->> 'category' as category, s.v -> 'expected' as expected, e.v -> 'event' as event, e.v #> '{event,claims}' as claims,
       decode(e.v ->> 'hash', 'hex') as content,
       case e.n when 1 then
         (select v.version from es.event v where v.stream_id = s.v ->> 'streamId' order by v.version desc limit 1)
@@ -182,7 +188,10 @@ begin
     if asked.nth = 1 then
       if asked.part = 1 then
         refused := false;
-        has_commands := has_commands or asked.command;
+        if asked.command is not null then
+          has_commands := true;
+          commands[asked.request] := asked.command;
+        end if;
         if asked.ruled and not es.rules_allow(requests -> (asked.request - 1), types) then
           return null;
         end if;
@@ -199,6 +208,7 @@ begin
           return null;
         end if;
         refused := true;
+        has_refusals := true;
         refusals[asked.request] := es.version_conflict(asked.stream, at[slot], asked.expected);
       end if;
     end if;
@@ -215,7 +225,10 @@ begin
     versions[row] := at[slot];
     hashes[row] := last.hash;
     lasts[asked.request] := last.position;
-    has_claims := has_claims or asked.event -> 'claims' <> '[]';
+    if asked.claims <> '[]' then
+      claims := claims || asked.claims;
+      claimants := claimants || array_fill(asked.stream, array[jsonb_array_length(asked.claims)]);
+    end if;
     if array_position(types, asked.event ->> 'type') is null then
       types := types || (asked.event ->> 'type');
     end if;
@@ -223,7 +236,7 @@ begin
       stands[asked.request] := coalesce(stands[asked.request], '{}') || jsonb_build_object(asked.stream, at[slot]);
     end if;
   end loop;
-  if refusals <> '{}' and es.is_known(requests) or has_claims and not es.claim_together(events, streams) then
+  if has_refusals and es.is_known(requests) or claims <> '[]' and not es.claim_together(claims, claimants) then
     return null;
   end if;
   insert into es.event
@@ -234,18 +247,17 @@ begin
     e (position, category, stream, version, event, content, hash);
   if has_commands then
     insert into es.command
-    select (r.v #>> '{command,id}')::uuid, r.v #>> '{command,requestHash}', r.first, r.last,
-      r.v #> '{command,result}'
-    from rows from (jsonb_array_elements(requests), unnest(firsts, lasts)) r (v, first, last)
-    where r.last is not null and r.v ? 'command';
+    select (r.command ->> 'id')::uuid, r.command ->> 'requestHash', r.first, r.last, r.command -> 'result'
+    from unnest(commands, firsts, lasts) r (command, first, last)
+    where r.command is not null and r.last is not null;
   end if;
   if row > 0 then
     perform pg_notify('es_event', last.position::text);
   end if;
   return (
     select jsonb_agg(coalesce(v.refusal, jsonb_build_object('status', 'ok', 'first', v.first::text, 'last', v.last::text,
-      'versions', coalesce(v.stands, jsonb_build_object(streams[(v.last - before)::integer], versions[(v.last - before)::integer])))) order by v.n)
-    from unnest(firsts, lasts, refusals, stands) with ordinality v (first, last, refusal, stands, n));
+      'versions', coalesce(v.stands, jsonb_build_object(streams[(v.last - before)::integer], versions[(v.last - before)::integer])))))
+    from unnest(firsts, lasts, refusals, stands) v (first, last, refusal, stands));
 end $$;
 
 -- All of them at once or, when that will not do, each half for itself: the state that one half leaves is what the next one meets.

@@ -191,6 +191,28 @@ describe('A flush', () => {
     })
   })
 
+  it('answers each request with its own positions, also behind one that is refused', async () => {
+    const log = new PostgresEventLog({ pool: together.pool })
+    await log.append(to('second-try', 'none', event()))
+    const head = await log.head()
+    const command = (id: string) => ({ id, requestHash: 'aa', result: { of: id } })
+    const [first, second] = [event().id, event().id]
+    const verdicts = await Promise.all([
+      log.append(to('second-try', 'none', event())),
+      log.append({ ...to('second-try', 1, event(), event()), command: command(first) }),
+      log.append(to('second-try', 1, event())),
+      log.append({ ...to('bystander', 'none', event()), command: command(second) }),
+    ])
+    expect(verdicts).toMatchObject([
+      { status: 'conflict', actual: 1 },
+      { status: 'ok', first: head + 1n, last: head + 2n, versions: { 'second-try': 3 } },
+      { status: 'conflict', actual: 3 },
+      { status: 'ok', first: head + 3n, last: head + 3n, versions: { bystander: 1 } },
+    ])
+    expect(await log.command(first)).toMatchObject({ first: head + 1n, last: head + 2n, result: { of: first } })
+    expect(await log.command(second)).toMatchObject({ first: head + 3n, last: head + 3n, result: { of: second } })
+  })
+
   it('notifies once, with the last position', async () => {
     const log = new PostgresEventLog({ pool: together.pool })
     const listener = await together.connect()
