@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { Builder, modelStatus, requestRebuild, verifyModel, type RebuildableModel } from '@mcpctl/event-store'
+import { createPool } from '@mcpctl/postgres'
 import { serverKind } from '@mcpctl/kinds/server/server.kind'
 import { testDatabase, type TestDatabase } from './support/database'
 import { contents, followLog, MODEL, objects } from './support/models'
@@ -98,6 +99,13 @@ describe('a rebuild', () => {
         if (list.items.length < 36) throw new Error(`only ${list.items.length} servers`)
         const one = await daemon.objects.findByUid(serverUid(round % 9))
         if (one === undefined) throw new Error(`server ${round % 9} is missing`)
+        // What a connection has planned for the old tables must go on with the new ones.
+        const { rows } = await database.pool.query<{ count: number }>({
+          name: 'planned',
+          text: 'select count(*)::int from rm.object where kind = $1 and to_position is null',
+          values: ['Server'],
+        })
+        if (rows[0]?.count !== 36) throw new Error(`${rows[0]?.count} servers`)
       })
     })
     const writers = Array.from({ length: 2 }, (_, nr) =>
@@ -147,6 +155,34 @@ describe('a rebuild', () => {
     expect(await claims()).toEqual(before)
     const verdict = await daemon.log.append(toServer(99, [{ ...created(1), id: created(99).id }]))
     expect(verdict).toMatchObject({ status: 'claim-taken', owner: `server-${serverUid(1)}` })
+  })
+
+  it('C56 goes on when its connections are cut, again and again', async () => {
+    await appendServers(daemon.log, { servers: 50, changes: 30 })
+    await daemon.caughtUp()
+    const before = await contents(database.pool)
+    const owner = await database.connect()
+    const pool = createPool(database.url, { role: 'mcpd_app', max: 4, applicationName: 'cut' })
+    await request(objects())
+    const builder = new Builder({ pool, model: objects(), eventsPerCommit: 500 })
+    let cuts = 0
+    for (let more = true; more;) {
+      const state = { settled: false }
+      const step = builder.step().catch(() => true)
+      void step.then(() => (state.settled = true))
+      while (!state.settled && cuts < 12) {
+        const { rowCount } = await owner.query(
+          `select pg_terminate_backend(pid) from pg_stat_activity
+           where application_name = 'cut' and state <> 'idle' and datname = current_database()`,
+        )
+        cuts += rowCount ?? 0
+      }
+      more = await step
+    }
+    await pool.end()
+    expect(cuts).toBeGreaterThanOrEqual(12)
+    expect(await modelStatus(database.pool, MODEL)).toMatchObject({ version: 2, status: 'running' })
+    expect(await contents(database.pool)).toEqual(before)
   })
 
   it('of a model that is being rebuilt is refused', async () => {

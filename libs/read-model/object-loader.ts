@@ -7,9 +7,6 @@ import { nextVersion, uidOf, type ProjectedKind } from './object-fold'
 import { currentVersions, endVersions, writeReferences, type EndedVersion, type Referrer } from './object-rows'
 import type { ObjectVersion } from './version'
 
-/** Of characters, about; in memory the objects are several times as large. */
-const keptSize = 16 * 1024 * 1024
-
 interface Kept {
   kind: ProjectedKind
   version: ObjectVersion
@@ -23,6 +20,8 @@ export interface LoaderOptions {
   tables: ModelTables
   kinds: ProjectedKind[]
   epoch: number
+  /** Objects that are kept in memory, in characters of JSON, about; default 16 Mi. In memory they are several times as large. */
+  keptSize?: number
 }
 
 /**
@@ -76,6 +75,8 @@ export class ObjectLoader {
     for (const event of events) if (event.version > 1 && !this.kept.has(uidOf(event))) missing.set(uidOf(event), event)
     if (missing.size === 0) return
     await this.rows.end()
+    // What has ended must not be found as current.
+    await endVersions(tx, this.options.tables, this.ended.splice(0))
     const found = await currentVersions(tx, this.options.tables, [...missing.keys()])
     for (const [uid, version] of found) {
       const kind = this.kinds.get(missing.get(uid)?.category ?? '')
@@ -116,6 +117,7 @@ export class ObjectLoader {
   }
 
   private forget(): void {
+    const { keptSize = 16 * 1024 * 1024 } = this.options
     for (const [uid, kept] of this.kept) {
       if (this.size <= keptSize) return
       this.store(kept)

@@ -26,6 +26,8 @@ interface Active {
 export const swap = async (tx: PoolClient, { model, catchUp, patienceMs }: Swap): Promise<boolean> => {
   const build = await lockBuild(tx, model.name)
   if (build?.phase !== 'swapping') return rollback(tx)
+  // Who freezes while the processor waits loses the transaction at once, as the processor itself does.
+  await tx.query(`set local idle_in_transaction_session_timeout = '1s'`)
   const { rows } = await tx.query<Active>(
     'select model_version, position::text from es.checkpoint where processor = $1 and active for update',
     [model.name],
