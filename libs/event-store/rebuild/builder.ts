@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Pool, PoolClient } from 'pg'
 import { isTransient } from '../database-errors'
 import { applyAndPark, parkBehind, sortOut, textOf, type Poison } from '../follow/parking'
@@ -75,8 +76,6 @@ export class Builder {
   private async failed(error: unknown): Promise<void> {
     this.loader = undefined
     const { pool, model } = this.options
-    // Readers that do not let go are waited for, a little longer each time.
-    this.patienceMs = Math.min(this.patienceMs * 2, longestPatienceMs)
     this.isCareful = !isTransient(error)
     await recordAttempt(pool, model.name, { error: textOf(error), counts: !isTransient(error) }).catch(() => undefined)
   }
@@ -210,14 +209,25 @@ export class Builder {
         for await (const page of pagesAfter(pool, after, upTo))
           poisons.push(...(await this.apply(within, modelVersion, page)))
       },
-    })
-    for (const poison of poisons) onParked?.(poison)
+    }).catch((error: unknown) => this.letReadersPass(tx, error))
     if (!isDone) return true
+    for (const poison of poisons) onParked?.(poison)
     this.patienceMs = firstPatienceMs
     this.swappedTo = modelVersion
     return true
   }
+
+  /** Readers that do not let go are waited for, a little longer each time; those that queue behind us must not wait for long. */
+  private async letReadersPass(tx: PoolClient, error: unknown): Promise<false> {
+    if (!isLockTimeout(error)) throw error
+    await tx.query('rollback')
+    await delay(this.patienceMs)
+    this.patienceMs = Math.min(this.patienceMs * 2, longestPatienceMs)
+    return false
+  }
 }
+
+const isLockTimeout = (error: unknown): boolean => error instanceof Error && 'code' in error && error.code === '55P03'
 
 /** Somebody else has moved on; what is to be done next is looked up. */
 const leave = async (tx: PoolClient): Promise<true> => {
