@@ -1,32 +1,40 @@
 import type { ClientBase, Pool, QueryArrayConfig } from 'pg'
-import type { ClaimChange, EventFilter, EventMeta, JsonObject, RecordedEvent, StreamRange } from './types'
+import type {
+  ClaimChange,
+  EventFilter,
+  EventMeta,
+  JsonObject,
+  ProjectedEvent,
+  RecordedEvent,
+  StreamRange,
+} from './types'
 
-/** The columns of es.event in the order in which `toEvent` takes them; time as text, because a JavaScript Date has no microseconds. */
-const columns = `e.position, e.category, e.stream_id, e.version, e.event_id, e.type, e.schema_version, e.data, e.meta, e.claims,
-  to_char(e.recorded_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), encode(e.content_hash, 'hex'), encode(e.hash, 'hex')`
+/** The columns of es.event in the order in which `toProjected` takes them; time as text, because a JavaScript Date has no microseconds. */
+const projected = `e.position, e.category, e.stream_id, e.version, e.event_id, e.type, e.schema_version, e.data, e.meta, e.claims,
+  to_char(e.recorded_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
+const columns = `${projected}, encode(e.content_hash, 'hex'), encode(e.hash, 'hex')`
 
 // Every value as the text that PostgreSQL sends: half the cost of the driver's own parsers and objects.
 const asText = { getTypeParser: () => (value: string) => value }
 
-type EventRow = [
-  string,
-  string,
-  string,
-  string,
-  string,
-  string,
-  string,
-  string,
-  string,
-  string | null,
-  string,
-  string,
-  string,
+type ProjectedRow = [
+  position: string,
+  category: string,
+  streamId: string,
+  version: string,
+  id: string,
+  type: string,
+  schemaVersion: string,
+  data: string,
+  meta: string,
+  claims: string | null,
+  recordedAt: string,
 ]
+type EventRow = [...ProjectedRow, contentHash: string, hash: string]
 
-// Catching up spends most of its time here: an array's elements by number, and no spread, are a third faster.
-const toEvent = (row: EventRow): RecordedEvent => {
-  const event: RecordedEvent = {
+// Catching up spends most of its time here: elements by number, no spread and no iterator are a third faster.
+const toProjected = (row: ProjectedRow): ProjectedEvent => {
+  const event: ProjectedEvent = {
     position: BigInt(row[0]),
     category: row[1],
     streamId: row[2],
@@ -37,10 +45,15 @@ const toEvent = (row: EventRow): RecordedEvent => {
     data: JSON.parse(row[7]) as JsonObject,
     meta: JSON.parse(row[8]) as EventMeta,
     recordedAt: row[10],
-    contentHash: row[11],
-    hash: row[12],
   }
   if (row[9] !== null) event.claims = JSON.parse(row[9]) as ClaimChange[]
+  return event
+}
+
+const toEvent = (row: EventRow): RecordedEvent => {
+  const event = toProjected(row as unknown as ProjectedRow) as RecordedEvent
+  event.contentHash = row[11]
+  event.hash = row[12]
   return event
 }
 
@@ -73,22 +86,22 @@ export interface BatchLimits {
 }
 
 export interface Batch {
-  events: RecordedEvent[]
+  events: ProjectedEvent[]
   /** Whether more had been stored already when this was read. */
   more: boolean
 }
 
-const batchAfterPosition = `select ${columns}, (select max(position) from es.event) from es.event e
+const batchAfterPosition = `select ${projected}, (select max(position) from es.event) from es.event e
   where e.position > $1 and e.position <= es.batch_end($1, $2, $3) order by e.position`
 
 /** Events after a position, in order, as many as fit the limits. */
 export const batchAfter = async (db: ClientBase | Pool, after: bigint, limits: BatchLimits): Promise<Batch> => {
   const values = [String(after), limits.events, limits.bytes]
-  const rows = await rowsOf<[...EventRow, head: string]>(db, { name: 'es-batch', text: batchAfterPosition, values })
+  const rows = await rowsOf<[...ProjectedRow, head: string]>(db, { name: 'es-batch', text: batchAfterPosition, values })
   const last = rows.at(-1)
   return {
-    events: rows.map((row) => toEvent(row as unknown as EventRow)),
-    more: last !== undefined && last[13] !== last[0],
+    events: rows.map((row) => toProjected(row as unknown as ProjectedRow)),
+    more: last !== undefined && last[11] !== last[0],
   }
 }
 

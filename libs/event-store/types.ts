@@ -34,7 +34,8 @@ export interface NewEvent {
   claims?: ClaimChange[]
 }
 
-export interface RecordedEvent extends NewEvent {
+/** An event as projections and sagas get it: without the hashes, which only checks of the log need. */
+export interface ProjectedEvent extends NewEvent {
   /** Place in the log: 1, 2, 3 … without gaps, in commit order. */
   position: bigint
   category: string
@@ -43,7 +44,13 @@ export interface RecordedEvent extends NewEvent {
   version: number
   /** RFC 3339, UTC, microseconds; the database's clock, never runs backwards. */
   recordedAt: string
+}
+
+/** An event as it is read from the log. */
+export interface RecordedEvent extends ProjectedEvent {
+  /** `contentHash` of the event, hex. */
   contentHash: string
+  /** The chain's hash up to and with this event, hex. */
   hash: string
 }
 

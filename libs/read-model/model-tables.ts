@@ -18,7 +18,10 @@ export const tablesAt = (place: ModelPlace): ModelTables =>
 export const objectColumns = 'kind, uid, name, labels, from_position, to_position, object'
 const referenceColumns = 'from_kind, from_uid, from_name, to_kind, to_name'
 
-/** Empty tables; those of the same name go first. Current objects can be found by uid, everything else is for `indexStatements`. */
+/**
+ * Empty tables; those of the same name go first. Indexes on current objects are small while loading, the others are for `indexStatements`. A
+ * vacuum would take a core from the loading, for a table that has nothing to be cleaned.
+ */
 export const createTables = async (tx: ClientBase, place: ModelPlace): Promise<void> => {
   const { object, reference } = tablesAt(place)
   await dropTables(tx, place)
@@ -31,7 +34,7 @@ export const createTables = async (tx: ClientBase, place: ModelPlace): Promise<v
       from_position bigint not null,
       to_position   bigint,
       object        json   not null
-    );
+    ) with (autovacuum_enabled = false);
     create table ${reference} (
       from_kind text not null,
       from_uid  uuid not null,
@@ -41,6 +44,8 @@ export const createTables = async (tx: ClientBase, place: ModelPlace): Promise<v
       primary key (from_uid, to_kind, to_name)
     );
     create index ${indexName(place, 'loading')} on ${object} (uid) where to_position is null;
+    create index ${indexName(place, 'server')} on ${object} ((object #>> '{spec,serverUid}'))
+      where to_position is null and kind = 'Instance';
     create index reference_${place}_to on ${reference} (to_kind, to_name)`)
 }
 
@@ -61,8 +66,8 @@ export const indexStatements = (version: number): string[] => {
     index('current_uid', '(uid) where to_position is null', 'unique'),
     index('current_name', '(kind, name) where to_position is null', 'unique'),
     index('kind_name', '(kind, name, from_position)'),
-    index('server', `((object #>> '{spec,serverUid}')) where to_position is null and kind = 'Instance'`),
     `drop index if exists rm.${indexName(version, 'loading')}`,
+    `alter table ${object} reset (autovacuum_enabled)`,
     `analyze ${object}, rm.reference_${version}`,
   ]
 }

@@ -1,4 +1,4 @@
-import type { RecordedEvent } from '@mcpctl/event-store'
+import type { ProjectedEvent } from '@mcpctl/event-store'
 import { foldVersion, type ObjectVersion } from './version'
 import type { ObjectView, ReferencesOf } from './view'
 
@@ -13,7 +13,7 @@ export interface ProjectedKind {
 }
 
 /** The uid of the object whose stream an event belongs to. */
-export const uidOf = (event: RecordedEvent): string => event.streamId.slice(event.category.length + 1)
+export const uidOf = (event: ProjectedEvent): string => event.streamId.slice(event.category.length + 1)
 
 /**
  * The version of an object that an event makes: the same when nothing that shows has changed, undefined when it ends the object or
@@ -22,7 +22,7 @@ export const uidOf = (event: RecordedEvent): string => event.streamId.slice(even
 export const nextVersion = (
   kind: ProjectedKind,
   epoch: number,
-  { current, event }: { current: ObjectVersion | undefined; event: RecordedEvent },
+  { current, event }: { current: ObjectVersion | undefined; event: ProjectedEvent },
 ): ObjectVersion | undefined => {
   const before = current?.object
   const object = foldVersion({ kind: kind.kind, view: kind.view, epoch }, before, event)

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import type { RecordedEvent } from '@mcpctl/event-store'
+import type { ProjectedEvent } from '@mcpctl/event-store'
 import { projectReferences, projectView } from '@mcpctl/kinds/project/project.view'
 import { serverView } from '@mcpctl/kinds/server/server.view'
 import { testDatabase, type TestDatabase } from '../../test/support/database'
@@ -15,7 +15,7 @@ const kinds = [
 ] as ProjectedKind[]
 
 let database: TestDatabase
-let log: RecordedEvent[]
+let log: ProjectedEvent[]
 let projected: string[]
 
 beforeAll(async () => {

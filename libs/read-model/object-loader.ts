@@ -1,5 +1,5 @@
 import { setImmediate as immediately } from 'node:timers/promises'
-import type { RecordedEvent } from '@mcpctl/event-store'
+import type { ProjectedEvent } from '@mcpctl/event-store'
 import type { ClientBase } from 'pg'
 import { CopyRows, jsonField, textField } from './copy-rows'
 import { objectColumns, type ModelTables } from './model-tables'
@@ -12,6 +12,8 @@ interface Kept {
   version: ObjectVersion
   /** The spec as JSON. Most events leave it as it was, and it is the larger part of the object. */
   spec: string
+  /** As a field of COPY. */
+  labels: string
   size: number
   isStored: boolean
 }
@@ -43,7 +45,7 @@ export class ObjectLoader {
   }
 
   /** Applies events. Their rows may be still on their way when it resolves: nobody else may use the transaction before `flush`. */
-  async load(tx: ClientBase, events: RecordedEvent[]): Promise<void> {
+  async load(tx: ClientBase, events: ProjectedEvent[]): Promise<void> {
     // Lets what was asked for and what is to be written be on its way, for folding keeps the process busy.
     await immediately()
     const relevant = events.filter(({ category }) => this.kinds.has(category))
@@ -69,8 +71,8 @@ export class ObjectLoader {
   }
 
   /** Makes sure that the current version of every object that has one is in memory. */
-  private async fetch(tx: ClientBase, events: RecordedEvent[]): Promise<void> {
-    const missing = new Map<string, RecordedEvent>()
+  private async fetch(tx: ClientBase, events: ProjectedEvent[]): Promise<void> {
+    const missing = new Map<string, ProjectedEvent>()
     // The first event of a stream has nothing before it.
     for (const event of events) if (event.version > 1 && !this.kept.has(uidOf(event))) missing.set(uidOf(event), event)
     if (missing.size === 0) return
@@ -84,7 +86,7 @@ export class ObjectLoader {
     }
   }
 
-  private apply(event: RecordedEvent): void {
+  private apply(event: ProjectedEvent): void {
     const kind = this.kinds.get(event.category)
     if (!kind) return
     const uid = uidOf(event)
@@ -92,8 +94,8 @@ export class ObjectLoader {
     const current = before?.version
     const next = nextVersion(kind, this.options.epoch, { current, event })
     if (next === current) return
-    if (before) this.end(before, event.position)
-    if (next) this.keep({ kind, version: next, ...measured(next, before), isStored: false })
+    const size = before && this.end(before, event.position)
+    if (next) this.keep({ kind, version: next, ...measured(next, before, size), isStored: false })
     if (kind.references) this.changed.set(uid, { kind, uid, current: next })
   }
 
@@ -102,12 +104,18 @@ export class ObjectLoader {
     this.size += kept.size
   }
 
-  private end(kept: Kept, to: bigint): void {
+  /** The length of its row, when it had to be written. */
+  private end(kept: Kept, to: bigint): number | undefined {
     const { uid, from } = kept.version
     this.kept.delete(uid)
     this.size -= kept.size
-    if (kept.isStored) this.ended.push({ uid, from, to })
-    else this.rows.add(rowOf(kept, String(to)))
+    if (kept.isStored) {
+      this.ended.push({ uid, from, to })
+      return undefined
+    }
+    const row = rowOf(kept, String(to))
+    this.rows.add(row)
+    return row.length
   }
 
   private store(kept: Kept): void {
@@ -127,11 +135,16 @@ export class ObjectLoader {
   }
 }
 
-const measured = ({ object }: ObjectVersion, before?: Kept): { spec: string; size: number } => {
+/** With the size that the version before had as a row, where that is known: to measure each costs as much as to fold it. */
+const measured = ({ object }: ObjectVersion, before?: Kept, size?: number): Pick<Kept, 'spec' | 'labels' | 'size'> => {
   const { metadata, spec, status } = object
-  const text = before && before.version.object.spec === spec ? before.spec : JSON.stringify(spec)
-  return { spec: text, size: text.length + sizeOf(metadata) + sizeOf(status) }
+  const past = before?.version.object
+  const specText = before && past?.spec === spec ? before.spec : JSON.stringify(spec)
+  const labels = before && past?.metadata.labels === metadata.labels ? before.labels : labelsField(metadata.labels)
+  return { spec: specText, labels, size: size ?? specText.length + sizeOf(metadata) + sizeOf(status) }
 }
+
+const labelsField = (labels: object) => jsonField(JSON.stringify(labels))
 
 /** About how long a value is as JSON, without making the text. */
 const sizeOf = (value: unknown): number => {
@@ -143,9 +156,8 @@ const sizeOf = (value: unknown): number => {
 }
 
 /** The object as JSON.stringify would write it, made only when the version is written: kept texts would be most of the garbage. */
-const rowOf = ({ kind, version: { uid, from, object }, spec }: Kept, to: string): string => {
+const rowOf = ({ kind, version: { uid, from, object }, spec, labels }: Kept, to: string): string => {
   const { metadata, status } = object
-  const { name, labels } = metadata
   const text = `{"kind":${JSON.stringify(object.kind)},"metadata":${JSON.stringify(metadata)},"spec":${spec},"status":${JSON.stringify(status)}}`
-  return `${kind.kind}\t${uid}\t${textField(name)}\t${jsonField(JSON.stringify(labels))}\t${from}\t${to}\t${jsonField(text)}\n`
+  return `${kind.kind}\t${uid}\t${textField(metadata.name)}\t${labels}\t${from}\t${to}\t${jsonField(text)}\n`
 }

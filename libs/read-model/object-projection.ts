@@ -1,4 +1,4 @@
-import type { RecordedEvent } from '@mcpctl/event-store'
+import type { ProjectedEvent } from '@mcpctl/event-store'
 import type { ClientBase } from 'pg'
 import { live, type ModelTables } from './model-tables'
 import { nextVersion, uidOf, type ProjectedKind } from './object-fold'
@@ -23,7 +23,7 @@ interface Folded {
  */
 export const objectProjection = (kinds: ProjectedKind[], epoch: number, tables: ModelTables = live) => {
   const byCategory = new Map(kinds.map((kind) => [kind.category, kind]))
-  return async (tx: ClientBase, events: RecordedEvent[]): Promise<void> => {
+  return async (tx: ClientBase, events: ProjectedEvent[]): Promise<void> => {
     const relevant = events.filter(({ category }) => byCategory.has(category))
     if (relevant.length === 0) return
     const stored = await currentVersions(tx, tables, [...new Set(relevant.map(uidOf))])
@@ -41,7 +41,7 @@ export const objectProjection = (kinds: ProjectedKind[], epoch: number, tables: 
   }
 }
 
-const step = (state: Folded, epoch: number, event: RecordedEvent): void => {
+const step = (state: Folded, epoch: number, event: ProjectedEvent): void => {
   const next = nextVersion(state.kind, epoch, { current: state.current, event })
   if (next === state.current) return
   if (state.current === state.stored && state.stored) state.storedEnd = event.position

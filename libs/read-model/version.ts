@@ -1,5 +1,5 @@
 import { jsonEqual, type ResourceObject } from '@mcpctl/contracts'
-import type { RecordedEvent } from '@mcpctl/event-store'
+import type { ProjectedEvent } from '@mcpctl/event-store'
 import type { ObjectView, ViewObject } from './view'
 
 /** One version of an object: valid from the position of the event that made it until the next one. */
@@ -28,7 +28,7 @@ const strip = (object: ResourceObject): ViewObject => ({
 const dress = (
   { kind, epoch }: Folding,
   next: ViewObject,
-  event: RecordedEvent,
+  event: ProjectedEvent,
   before: ResourceObject | undefined,
 ): ResourceObject => {
   const changed = before !== undefined && !jsonEqual(before.spec, next.spec)
@@ -54,7 +54,7 @@ const dress = (
 export const foldVersion = (
   folding: Folding,
   before: ResourceObject | undefined,
-  event: RecordedEvent,
+  event: ProjectedEvent,
 ): ResourceObject | undefined => {
   const view = folding.view as (object: ViewObject | undefined, event: unknown) => ViewObject | undefined
   const { type, data, position, recordedAt: at } = event

@@ -1,6 +1,6 @@
 /** Follows the log with a slow projection in a process of its own, and tells what that took in memory. */
 import { setTimeout as delay } from 'node:timers/promises'
-import { Follower, Projector, type RecordedEvent } from '@mcpctl/event-store'
+import { Follower, Projector, type ProjectedEvent } from '@mcpctl/event-store'
 import { createPool } from '@mcpctl/postgres'
 
 const [, , url = '', until = '0'] = process.argv
@@ -9,7 +9,7 @@ const pool = createPool(url, { role: 'mcpd_app', max: 4, applicationName: 'catch
 const follower = new Follower({ pool })
 let last = 0n
 let ordered = true
-const project = async (_: unknown, events: RecordedEvent[]) => {
+const project = async (_: unknown, events: ProjectedEvent[]) => {
   for (const { position } of events) {
     ordered &&= position === last + 1n
     last = position

@@ -12,12 +12,12 @@ import { event, events, take, to } from '../testing/event-fixtures'
 import { eventually } from '../testing/eventually'
 import { openWriters } from '../testing/writers'
 import { PostgresEventLog } from '../postgres-event-log'
-import type { AppendRequest, RecordedEvent } from '../types'
+import type { AppendRequest, ProjectedEvent, RecordedEvent } from '../types'
 
 const oneTo = (n: number) => Array.from({ length: n }, (_, i) => i + 1)
 
 /** Adds up the events of each stream, so that one applied twice or not at all shows. */
-const countStreams = async (tx: PoolClient, batch: RecordedEvent[]) => {
+const countStreams = async (tx: PoolClient, batch: ProjectedEvent[]) => {
   await tx.query(
     `insert into rm.counted select stream, count(*) from unnest($1::text[]) stream group by stream
      on conflict (stream) do update set events = counted.events + excluded.events`,

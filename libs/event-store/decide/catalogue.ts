@@ -1,8 +1,8 @@
 import { DomainError } from '@mcpctl/contracts'
-import type { EventTypes, RecordedEvent } from '../types'
+import type { EventTypes, ProjectedEvent } from '../types'
 
 /** Where an event stands that this version of the program cannot read, and what it is. */
-export type UnreadableEvent = Pick<RecordedEvent, 'streamId' | 'position' | 'type' | 'schemaVersion'>
+export type UnreadableEvent = Pick<ProjectedEvent, 'streamId' | 'position' | 'type' | 'schemaVersion'>
 
 /**
  * An event that a newer version of the program has stored: its type is unknown here, or its schema version. Whoever folds its
@@ -37,7 +37,7 @@ export const schemaVersionOf = (types: EventTypes, type: string): number => {
  * the hashes too, stays as stored, so that `contentHash` of the answer is not `contentHash` of an event that was lifted.
  * Throws UnknownEvent.
  */
-export const toCurrent = (types: EventTypes, event: RecordedEvent): RecordedEvent => {
+export const toCurrent = <Event extends ProjectedEvent>(types: EventTypes, event: Event): Event => {
   const upcasts = upcastsOf(types, event.type)
   const newest = upcasts && upcasts.length + 1
   if (event.schemaVersion === newest) return event
@@ -69,7 +69,7 @@ export class EventCatalogue {
    * The event in its current shape, see `toCurrent`. One of a category that nobody here declares comes back as it is stored: no fold here
    * is about it. Throws UnknownEvent for an unknown type, or schema version, of a category that is declared.
    */
-  toCurrent(event: RecordedEvent): RecordedEvent {
+  toCurrent<Event extends ProjectedEvent>(event: Event): Event {
     const types = this.byCategory.get(event.category)
     return types ? toCurrent(types, event) : event
   }

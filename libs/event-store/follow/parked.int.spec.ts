@@ -6,7 +6,7 @@ import { EventCatalogue } from '../decide/catalogue'
 import { PostgresEventLog } from '../postgres-event-log'
 import { event, events, to } from '../testing/event-fixtures'
 import { eventually } from '../testing/eventually'
-import type { NewEvent, RecordedEvent } from '../types'
+import type { NewEvent, ProjectedEvent } from '../types'
 import { Follower } from './follower'
 import { Parked } from './parked'
 import { Projector, type ProjectorOptions } from './projector'
@@ -45,7 +45,7 @@ describe('Parking', () => {
     await database.close()
   })
 
-  const project = async (tx: PoolClient, batch: RecordedEvent[]) => {
+  const project = async (tx: PoolClient, batch: ProjectedEvent[]) => {
     const columns = [batch.map((e) => e.streamId), batch.map((e) => e.version), batch.map((e) => e.position)]
     await tx.query(
       'insert into rm.applied (projector, stream, version, position) select $1, * from unnest($2::text[], $3::bigint[], $4::bigint[])',
@@ -397,8 +397,8 @@ describe('Parking', () => {
     const newer = new EventCatalogue([
       { category: 'test', events: { Happened: [({ old }) => ({ renamed: old! })], Invented: [] } },
     ])
-    const seen: RecordedEvent[] = []
-    const collect = async (_: PoolClient, batch: RecordedEvent[]) => void seen.push(...batch)
+    const seen: ProjectedEvent[] = []
+    const collect = async (_: PoolClient, batch: ProjectedEvent[]) => void seen.push(...batch)
     const ofStream = (stream: string) => seen.filter(({ streamId }) => streamId === stream)
 
     it('C45 an unknown type is parked with what is behind it, never passed over, and applied after the upgrade', async () => {

@@ -2,7 +2,7 @@ import { DomainError } from '@mcpctl/contracts'
 import type { Pool, PoolClient } from 'pg'
 import { asDomainError } from '../database-errors'
 import { eventsAt } from '../rows'
-import type { RecordedEvent } from '../types'
+import type { ProjectedEvent } from '../types'
 import { resume, type Move } from './checkpoint'
 import { applyUntilPoison, type Model, type Poison } from './parking'
 import { foldsOf, type Projection } from './projection'
@@ -193,7 +193,7 @@ const nextOf = async (tx: PoolClient, model: Model, stream: string) => {
   )
 }
 
-const unpark = (tx: PoolClient, model: Model, events: RecordedEvent[]) =>
+const unpark = (tx: PoolClient, model: Model, events: ProjectedEvent[]) =>
   tx.query('delete from es.parked where processor = $1 and model_version = $2 and position = any ($3)', [
     ...keyOf(model),
     events.map(({ position }) => String(position)),

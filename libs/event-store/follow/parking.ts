@@ -1,6 +1,6 @@
 import type { PoolClient } from 'pg'
 import { isTransient } from '../database-errors'
-import type { RecordedEvent } from '../types'
+import type { ProjectedEvent } from '../types'
 import { apply, type Projection } from './projection'
 
 const longestError = 2_000
@@ -12,11 +12,11 @@ export interface Model {
   queueOf?: Projection['queueOf']
 }
 
-const queueIn = ({ queueOf }: Model, event: RecordedEvent): string => queueOf?.(event) ?? event.streamId
+const queueIn = ({ queueOf }: Model, event: ProjectedEvent): string => queueOf?.(event) ?? event.streamId
 
 /** An event that a projection throws at, however often it is tried. */
 export interface Poison {
-  event: RecordedEvent
+  event: ProjectedEvent
   /** What `project` threw, as text that PostgreSQL can hold. */
   error: string
 }
@@ -33,8 +33,8 @@ export const textOf = (error: unknown): string => {
 export const sortOut = async (
   tx: PoolClient,
   model: Model,
-  events: RecordedEvent[],
-): Promise<{ ready: RecordedEvent[]; waiting: RecordedEvent[] }> => {
+  events: ProjectedEvent[],
+): Promise<{ ready: ProjectedEvent[]; waiting: ProjectedEvent[] }> => {
   const { rows } = await tx.query<{ skipped: string | null; stream: string | null }>(
     `select position::text as skipped, null as stream from es.parked
      where processor = $1 and status = 'skipped' and position between $3 and $4
@@ -62,7 +62,7 @@ export const sortOut = async (
 export const park = async (
   tx: PoolClient,
   model: Model,
-  parked: { event: RecordedEvent; error: string }[],
+  parked: { event: ProjectedEvent; error: string }[],
 ): Promise<void> => {
   if (parked.length === 0) return
   await tx.query(
@@ -81,7 +81,7 @@ export const park = async (
 }
 
 /** Parks events for no fault of their own. */
-export const parkBehind = (tx: PoolClient, model: Model, events: RecordedEvent[]): Promise<void> =>
+export const parkBehind = (tx: PoolClient, model: Model, events: ProjectedEvent[]): Promise<void> =>
   park(
     tx,
     model,
@@ -95,7 +95,7 @@ export const parkBehind = (tx: PoolClient, model: Model, events: RecordedEvent[]
 export const applyUntilPoison = async (
   projection: Projection,
   tx: PoolClient,
-  events: RecordedEvent[],
+  events: ProjectedEvent[],
 ): Promise<{ applied: number; error?: string }> => {
   try {
     await tx.query('savepoint part')
@@ -119,7 +119,7 @@ export const applyUntilPoison = async (
 export const applyAndPark = async (
   projection: Projection,
   tx: PoolClient,
-  { model, events }: { model: Model; events: RecordedEvent[] },
+  { model, events }: { model: Model; events: ProjectedEvent[] },
 ): Promise<Poison[]> => {
   const poisons: Poison[] = []
   let rest = events

@@ -13,7 +13,7 @@ import { faultyLine } from '../testing/faulty-line'
 import { Follower } from './follower'
 import { PostgresEventLog } from '../postgres-event-log'
 import { Projector, type ProjectorOptions } from './projector'
-import type { RecordedEvent } from '../types'
+import type { ProjectedEvent } from '../types'
 
 describe('Projector', () => {
   let database: TestDatabase
@@ -45,7 +45,7 @@ describe('Projector', () => {
     await database.close()
   })
 
-  const store = async (tx: PoolClient, batch: RecordedEvent[]) => {
+  const store = async (tx: PoolClient, batch: ProjectedEvent[]) => {
     await tx.query('insert into rm.seen (projector, position) select $1, unnest($2::bigint[])', [
       name,
       batch.map(({ position }) => position),

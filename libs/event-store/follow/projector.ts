@@ -1,6 +1,6 @@
 import type { Pool, PoolClient } from 'pg'
 import { isTransient } from '../database-errors'
-import type { RecordedEvent } from '../types'
+import type { ProjectedEvent } from '../types'
 import * as checkpoints from './checkpoint'
 import type { Checkpoint, Move } from './checkpoint'
 import type { Follower } from './follower'
@@ -208,7 +208,7 @@ export class Projector {
   }
 
   /** Applies and commits. False when it stopped at an event. */
-  private async applyBatch(tx: PoolClient, at: Checkpoint & Model, events: RecordedEvent[]): Promise<boolean> {
+  private async applyBatch(tx: PoolClient, at: Checkpoint & Model, events: ProjectedEvent[]): Promise<boolean> {
     const { ready, waiting } = at.parks ? await sortOut(tx, at, events) : { ready: events, waiting: [] }
     let poisons: Poison[] = []
     if (at.attempts < this.maxAttempts) await apply(this.options, tx, ready)
@@ -248,7 +248,7 @@ export class Projector {
   private async stopAt(
     tx: PoolClient,
     at: Move,
-    { waiting, poison }: { waiting: RecordedEvent[]; poison: Poison },
+    { waiting, poison }: { waiting: ProjectedEvent[]; poison: Poison },
   ): Promise<false> {
     const { position, streamId, type } = poison.event
     const before = { ...at, position: position - 1n }

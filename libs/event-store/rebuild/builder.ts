@@ -3,7 +3,7 @@ import type { Pool, PoolClient } from 'pg'
 import { isTransient } from '../database-errors'
 import { applyAndPark, parkBehind, sortOut, textOf, type Poison } from '../follow/parking'
 import { withClient } from '../follow/transaction'
-import type { RecordedEvent } from '../types'
+import type { ProjectedEvent } from '../types'
 import { advance, findBuild, lockBuild, recordAttempt, type Build, type Phase } from './build-row'
 import type { ModelLoader, RebuildableModel } from './model'
 import { pageAfter, pagesAfter } from './pages'
@@ -131,7 +131,7 @@ export class Builder {
     const at = { processor: model.name, modelVersion: build.modelVersion }
     const deadline = performance.now() + msPerCommit
     const parked = await ParkedEvents.of(tx, at)
-    const behind: RecordedEvent[] = []
+    const behind: ProjectedEvent[] = []
     let count = 0
     let last: bigint | undefined
     let atEnd = true
@@ -149,7 +149,7 @@ export class Builder {
     return { count, last, atEnd }
   }
 
-  private current(events: RecordedEvent[]): RecordedEvent[] {
+  private current(events: ProjectedEvent[]): ProjectedEvent[] {
     const { catalogue } = this.options.model
     return catalogue ? events.map((event) => catalogue.toCurrent(event)) : events
   }
@@ -168,14 +168,14 @@ export class Builder {
     return true
   }
 
-  private async apply(tx: PoolClient, modelVersion: number, events: RecordedEvent[]): Promise<Poison[]> {
+  private async apply(tx: PoolClient, modelVersion: number, events: ProjectedEvent[]): Promise<Poison[]> {
     if (events.length === 0) return []
     const { model } = this.options
     const at = { processor: model.name, modelVersion }
     const { ready, waiting } = await sortOut(tx, at, events)
     const projection = {
       ...model,
-      project: (within: PoolClient, some: RecordedEvent[]) => model.project(within, modelVersion, some),
+      project: (within: PoolClient, some: ProjectedEvent[]) => model.project(within, modelVersion, some),
     }
     const poisons = await applyAndPark(projection, tx, { model: at, events: ready })
     await parkBehind(tx, at, waiting)

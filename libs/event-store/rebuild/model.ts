@@ -1,6 +1,6 @@
 import type { PoolClient } from 'pg'
 import type { EventCatalogue } from '../decide/catalogue'
-import type { RecordedEvent } from '../types'
+import type { ProjectedEvent } from '../types'
 
 /** Which tables of a model: those of a version of it, or tables for a comparison, that end with the connection. */
 export type ModelPlace = number | 'scratch'
@@ -8,7 +8,7 @@ export type ModelPlace = number | 'scratch'
 /** Folds events into tables that nobody reads yet, in bulk and in the caller's transactions. */
 export interface ModelLoader {
   /** Applies events, in order. Nobody else may use the transaction before `flush` has resolved. */
-  load(tx: PoolClient, events: RecordedEvent[]): Promise<void>
+  load(tx: PoolClient, events: ProjectedEvent[]): Promise<void>
   /** Writes everything that was loaded and is not in the tables yet. When it resolves the transaction may be committed. */
   flush(tx: PoolClient): Promise<void>
   /** Lets go of a transaction that is to be taken back. The loader is not used again. */
@@ -44,7 +44,7 @@ export interface RebuildableModel {
   /** What loaded tables need before they are read, a statement each. A statement may be run twice. */
   indexes(version: number): string[]
   /** Applies a batch to the tables of a version as the processor does to the active ones. */
-  project(tx: PoolClient, version: number, events: RecordedEvent[]): Promise<void>
+  project(tx: PoolClient, version: number, events: ProjectedEvent[]): Promise<void>
   /** Lets readers see this version once the transaction has committed. Waits for them no longer than `lock_timeout` allows. */
   show(tx: PoolClient, version: number): Promise<void>
   drop(tx: PoolClient, version: number): Promise<void>

@@ -1,18 +1,18 @@
 import type { Pool } from 'pg'
 import { batchAfter } from '../rows'
-import type { RecordedEvent } from '../types'
+import type { ProjectedEvent } from '../types'
 
 const limits = { events: 1_000, bytes: 4 * 1024 * 1024 }
 
 /** The events after a position, in order, as many as fit into memory; none at the end of the log. */
-export const pageAfter = async (pool: Pool, after: bigint): Promise<RecordedEvent[]> =>
+export const pageAfter = async (pool: Pool, after: bigint): Promise<ProjectedEvent[]> =>
   (await batchAfter(pool, after, limits)).events
 
 /**
  * The log after a position, in order, up to `upTo` or to its end as it is found, in pages that fit into memory. The next page is read
  * while the caller is busy with the present one, on a connection of its own.
  */
-export async function* pagesAfter(pool: Pool, after: bigint, upTo?: bigint): AsyncGenerator<RecordedEvent[]> {
+export async function* pagesAfter(pool: Pool, after: bigint, upTo?: bigint): AsyncGenerator<ProjectedEvent[]> {
   const read = (position: bigint) => {
     const page = batchAfter(pool, position, limits)
     // Whoever takes it hears of the error.

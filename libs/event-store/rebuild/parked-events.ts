@@ -1,6 +1,6 @@
 import type { PoolClient } from 'pg'
 import type { Model } from '../follow/parking'
-import type { RecordedEvent } from '../types'
+import type { ProjectedEvent } from '../types'
 
 /** What must be left out of a fold: events that were skipped, for whatever version, and streams that wait for a parked event. */
 export class ParkedEvents {
@@ -23,7 +23,7 @@ export class ParkedEvents {
     )
   }
 
-  sortOut(events: RecordedEvent[]): { ready: RecordedEvent[]; waiting: RecordedEvent[] } {
+  sortOut(events: ProjectedEvent[]): { ready: ProjectedEvent[]; waiting: ProjectedEvent[] } {
     if (this.skipped.size + this.streams.size === 0) return { ready: events, waiting: [] }
     const left = events.filter(({ position }) => !this.skipped.has(String(position)))
     return {
@@ -32,7 +32,7 @@ export class ParkedEvents {
     }
   }
 
-  private waits({ streamId, position }: RecordedEvent): boolean {
+  private waits({ streamId, position }: ProjectedEvent): boolean {
     const first = this.streams.get(streamId)
     return first !== undefined && position >= first
   }

@@ -2,7 +2,7 @@ import type { PoolClient } from 'pg'
 import { DomainError } from '@mcpctl/contracts'
 import { canonical } from '../append/canonical'
 import type { PostgresEventLog } from '../postgres-event-log'
-import type { EventMeta, Json, RecordedEvent, StreamAppend } from '../types'
+import type { EventMeta, Json, ProjectedEvent, StreamAppend } from '../types'
 import { enqueue, type Entry } from './outbox'
 import { instanceStream, outputId, sagaCategory, stateId, type Saga } from './saga'
 import { standingOf, statesIn, type Standing, type StoredState } from './standing'
@@ -17,7 +17,7 @@ interface Instance<State> {
   stored: string | undefined
   /** The last event seen, of those that led here. */
   seen: bigint
-  last?: RecordedEvent
+  last?: ProjectedEvent
   outputs: Entry[]
 }
 
@@ -34,7 +34,7 @@ export interface Handling<State, Output extends object> {
 export const handleEvents = async <State, Output extends object>(
   { saga, log, actor }: Handling<State, Output>,
   tx: PoolClient,
-  events: RecordedEvent[],
+  events: ProjectedEvent[],
 ): Promise<void> => {
   const mine = events.flatMap((event) => {
     const name = event.category === sagaCategory ? undefined : saga.correlate(event)
@@ -90,7 +90,7 @@ const load = async <State, Output extends object>(
 const advance = <State, Output extends object>(
   saga: Saga<State, Output>,
   { liveFrom }: Standing,
-  { event, instance }: { event: RecordedEvent; instance: Instance<State> },
+  { event, instance }: { event: ProjectedEvent; instance: Instance<State> },
 ): void => {
   if (event.position <= instance.seen) return
   instance.state = saga.evolve(instance.state, event)
@@ -111,7 +111,7 @@ const stateAppend = <State>(
   { generation }: Standing,
   actor: EventMeta['actor'],
 ): StreamAppend => {
-  const { id, meta } = last as RecordedEvent
+  const { id, meta } = last as ProjectedEvent
   const data: StoredState = { generation, source: String(seen), state: state as Json }
   const { correlationId } = meta
   const event = {

@@ -1,6 +1,6 @@
 import type { Pool, PoolClient } from 'pg'
 import { DomainError } from '@mcpctl/contracts'
-import type { JsonObject, RecordedEvent } from '../types'
+import type { JsonObject, ProjectedEvent } from '../types'
 import type { SagaMessage } from './saga'
 
 /** An output on its way into the outbox. */
@@ -8,7 +8,7 @@ export interface Entry {
   id: string
   instance: string
   ordinal: number
-  event: RecordedEvent
+  event: ProjectedEvent
   /** JSON text. */
   output: string
 }

@@ -9,7 +9,7 @@ import { PostgresEventLog } from '../postgres-event-log'
 import { event, to } from '../testing/event-fixtures'
 import { eventually } from '../testing/eventually'
 import { seeded } from '../testing/seeded'
-import type { RecordedEvent } from '../types'
+import type { ProjectedEvent } from '../types'
 import { instanceStream, outputId } from './saga'
 
 interface Line {
@@ -81,7 +81,7 @@ describe('A saga in several processes', () => {
   }
   const notes = async () => (await effects()).map(({ note }) => note)
   const states = async () =>
-    (await log.readStream(instanceStream(name, `${name}-a`))).map(({ data }: RecordedEvent) => data.state)
+    (await log.readStream(instanceStream(name, `${name}-a`))).map(({ data }: ProjectedEvent) => data.state)
 
   it('C52 sends again, under the same id, what a process that was killed had sent and not marked', async () => {
     const first = await daemon('first', 'holds')

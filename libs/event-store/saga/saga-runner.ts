@@ -6,7 +6,7 @@ import type { Projection } from '../follow/projection'
 import { Projector, type ProjectorStatus } from '../follow/projector'
 import { withClient } from '../follow/transaction'
 import type { PostgresEventLog } from '../postgres-event-log'
-import type { EventMeta, RecordedEvent } from '../types'
+import type { EventMeta, ProjectedEvent } from '../types'
 import { Dispatcher, type Dispatch } from './dispatcher'
 import { handleEvents } from './handle-events'
 import { instanceStream, sagaCategory, type Saga, type SagaMessage } from './saga'
@@ -135,7 +135,10 @@ export class SagaRunner<State, Output extends object> {
   }
 }
 
-const queueOf = <State, Output extends object>(saga: Saga<State, Output>, event: RecordedEvent): string | undefined => {
+const queueOf = <State, Output extends object>(
+  saga: Saga<State, Output>,
+  event: ProjectedEvent,
+): string | undefined => {
   // The stream of an instance has the name of its queue, and does not wait in it.
   if (event.category === sagaCategory) return ''
   try {

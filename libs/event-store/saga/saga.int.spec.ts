@@ -9,7 +9,7 @@ import { PostgresEventLog } from '../postgres-event-log'
 import { event, to } from '../testing/event-fixtures'
 import { eventually } from '../testing/eventually'
 import { faultyLine } from '../testing/faulty-line'
-import type { JsonObject, RecordedEvent } from '../types'
+import type { JsonObject, ProjectedEvent } from '../types'
 import { Outbox } from './outbox'
 import { instanceStream, outputId, type SagaMessage } from './saga'
 import { SagaRunner, type SagaRunnerOptions } from './saga-runner'
@@ -95,10 +95,10 @@ describe('A saga', () => {
 
   /** Orders of this test alone. */
   const order = (id: string) => `${name}-${id}`
-  const happens = async (id: string, note: string, data: JsonObject = {}): Promise<RecordedEvent> => {
+  const happens = async (id: string, note: string, data: JsonObject = {}): Promise<ProjectedEvent> => {
     const stored = event({ data: { order: order(id), note, ...data }, meta: { actor, correlationId: `c-${note}` } })
     await log.append(to(`order-${order(id)}`, 'any', stored))
-    return (await log.readStream(`order-${order(id)}`)).at(-1) as RecordedEvent
+    return (await log.readStream(`order-${order(id)}`)).at(-1) as ProjectedEvent
   }
   const stateEvents = async (id: string) => {
     try {
@@ -219,7 +219,7 @@ describe('A saga', () => {
       const saga = orderSaga(name)
       return {
         ...saga,
-        react: (current: OrderState, given: RecordedEvent) => {
+        react: (current: OrderState, given: ProjectedEvent) => {
           const note = given.data.note as string
           if (broken.has(note)) throw new Error(`no answer to ${note}`)
           return saga.react(current, given)

@@ -1,5 +1,5 @@
 import { v5 as uuidv5 } from 'uuid'
-import type { RecordedEvent } from '../types'
+import type { ProjectedEvent } from '../types'
 
 /**
  * A process manager: remembers what has happened and says what is to be done about it. Pure, all of it: time and ids come in with the
@@ -11,11 +11,11 @@ export interface Saga<State, Output extends object> {
   /** Raise it when `correlate` or `evolve` change: the saga then learns its state anew from the log, without acting again. Lower ones stand by. */
   version: number
   /** Which instance of the saga the event belongs to, for example an order's id; undefined for events that it is not about. */
-  correlate(event: RecordedEvent): string | undefined
+  correlate(event: ProjectedEvent): string | undefined
   initial: State
-  evolve(state: State, event: RecordedEvent): State
+  evolve(state: State, event: ProjectedEvent): State
   /** What is to be done, in order, now that the event has led to this state. */
-  react(state: State, event: RecordedEvent): readonly Output[]
+  react(state: State, event: ProjectedEvent): readonly Output[]
 }
 
 /** What a saga wants done, as `dispatch` gets it. */
