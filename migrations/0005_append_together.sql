@@ -73,37 +73,42 @@ language sql immutable as $$
     and not request #> '{streams,0,events,0,event,claims}' @> '[{"op": "release"}]'
 $$;
 
--- Was anything of this stored before, so that the answer may be "duplicate"?
+-- Was anything of this stored before, or does it come twice, so that the answer may be "duplicate"?
 create function es.is_known(requests jsonb) returns boolean
-language sql stable as $$
-  select exists (
-      select from jsonb_array_elements(requests) r, jsonb_array_elements(r -> 'streams') s,
-        jsonb_array_elements(s -> 'events') e
-      join es.event stored on stored.event_id = (e #>> '{event,id}')::uuid)
-    or exists (
-      select from jsonb_array_elements(requests) r join es.command c on c.command_id = (r #>> '{command,id}')::uuid)
-$$;
+language plpgsql as $$
+declare
+  ids uuid[] := array(
+    select (e #>> '{event,id}')::uuid
+    from jsonb_array_elements(requests) r, jsonb_array_elements(r -> 'streams') s, jsonb_array_elements(s -> 'events') e);
+  commands uuid[] := array(
+    select (r #>> '{command,id}')::uuid from jsonb_array_elements(requests) r where r ? 'command');
+begin
+  return cardinality(ids) > (select count(distinct id) from unnest(ids) id)
+    or cardinality(commands) > (select count(distinct id) from unnest(commands) id)
+    or exists (select from es.event where event_id = any (ids))
+    or exists (select from es.command where command_id = any (commands));
+end $$;
 
 -- Takes and releases keys. False when the order of the changes matters, that is, when a key is named twice and not only taken.
-create function es.claim_together(claims jsonb, claimants text[]) returns boolean
+create function es.claim_together(claims jsonb[], streams text[]) returns boolean
 language plpgsql as $$
 declare
   named bigint;
   once bigint;
 begin
-  if claims @> '[{"op": "release"}]' then
+  if exists (select from unnest(claims) changes where changes @> '[{"op": "release"}]') then
     select count(*), count(distinct (c.scope, c.key)) into named, once
-    from jsonb_to_recordset(claims) c (scope text, key text);
+    from unnest(claims) changes, jsonb_to_recordset(changes) c (scope text, key text);
     if once < named then
       return false;
     end if;
-    delete from es.claim taken using rows from (
-      jsonb_to_recordset(claims) as (op text, scope text, key text), unnest(claimants)) c (op, scope, key, stream)
-    where c.op = 'release' and taken.scope = c.scope and taken.key = c.key and taken.stream_id = c.stream;
+    delete from es.claim taken
+    using unnest(claims, streams) e (changes, stream), jsonb_to_recordset(e.changes) c (op text, scope text, key text)
+    where c.op = 'release' and taken.scope = c.scope and taken.key = c.key and taken.stream_id = e.stream;
   end if;
   insert into es.claim
-  select c.scope, c.key, c.stream
-  from rows from (jsonb_to_recordset(claims) as (op text, scope text, key text), unnest(claimants)) c (op, scope, key, stream)
+  select c.scope, c.key, e.stream
+  from unnest(claims, streams) e (changes, stream), jsonb_to_recordset(e.changes) c (op text, scope text, key text)
   where c.op = 'take';
   return true;
 end $$;
@@ -143,7 +148,9 @@ declare
   slot integer;
   refused boolean;
   row integer := 0;
-  claims jsonb := '[]';
+  -- By accepted event that changes claims.
+  claiming integer := 0;
+  claims jsonb[] := '{}';
   claimants text[] := '{}';
   types text[] := '{}';
   -- By stream, in order of appearance.
@@ -226,8 +233,9 @@ begin
     hashes[row] := last.hash;
     lasts[asked.request] := last.position;
     if asked.claims <> '[]' then
-      claims := claims || asked.claims;
-      claimants := claimants || array_fill(asked.stream, array[jsonb_array_length(asked.claims)]);
+      claiming := claiming + 1;
+      claims[claiming] := asked.claims;
+      claimants[claiming] := asked.stream;
     end if;
     if array_position(types, asked.event ->> 'type') is null then
       types := types || (asked.event ->> 'type');
@@ -236,7 +244,7 @@ begin
       stands[asked.request] := coalesce(stands[asked.request], '{}') || jsonb_build_object(asked.stream, at[slot]);
     end if;
   end loop;
-  if has_refusals and es.is_known(requests) or claims <> '[]' and not es.claim_together(claims, claimants) then
+  if has_refusals and es.is_known(requests) or claiming > 0 and not es.claim_together(claims, claimants) then
     return null;
   end if;
   insert into es.event

@@ -33,7 +33,7 @@ create table es.subject_key (
   forgotten_at timestamptz check (isfinite(forgotten_at)),
   check (num_nulls(key_id, kek_id, wrapped) = case when forgotten_at is null then 0 else 3 end)
 )
--- A destroyed key stays in the table's file until vacuum has been there: within a minute or so.
+-- A destroyed key stays in the table's file until its page is written over; vacuum makes room for that within a minute or so.
 with (autovacuum_vacuum_threshold = 0, autovacuum_vacuum_scale_factor = 0);
 
 create function es.refuse_key_change() returns trigger

@@ -22,6 +22,7 @@ const codeOf = (error: unknown): string =>
 
 /** Is the database away, restarting, full or blocked, so that trying again may succeed? */
 export const isTransient = (error: unknown): boolean => {
+  if (error instanceof DomainError) return error.code === 'Unavailable'
   const code = codeOf(error)
   if (transientState.test(code) || transientCodes.has(code)) return true
   // `pg` gives no code to what it raises itself.

@@ -5,6 +5,8 @@ import type { AppendCondition, AppendRequest, CommandRecord, Fence, NewEvent, St
 
 const maxEventBytes = 1024 * 1024
 const maxRequestBytes = 64 * 1024 * 1024
+// Everybody waits while a request is stored; the time for streams grows with their square.
+const maxStreams = 2_000
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
 /** A request in the form that `es.append_many` reads, checked so that it cannot spoil the flush it travels in. */
@@ -29,6 +31,8 @@ export const contentHash = (stream: Pick<StreamAppend, 'streamId' | 'category'>,
 
 /** Throws `Invalid` for what JSON or PostgreSQL cannot hold, `TooLarge` for an event over 1 MiB. */
 export const encodeRequest = ({ streams, condition, fence, command }: AppendRequest): EncodedRequest => {
+  if (streams.length > maxStreams)
+    throw new DomainError('TooLarge', `the append names ${streams.length} streams; ${maxStreams} at most: split it`)
   const parts = [`"streams":[${streams.map(encodeStream).join(',')}]`]
   if (condition) parts.push(`"condition":${encodeConditions(condition)}`)
   if (fence) parts.push(`"fence":${encodeFence(fence)}`)

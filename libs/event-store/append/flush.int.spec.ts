@@ -213,6 +213,20 @@ describe('A flush', () => {
     expect(await log.command(second)).toMatchObject({ first: head + 3n, last: head + 3n, result: { of: second } })
   })
 
+  it('knows what comes twice in it: the second is a duplicate, whatever was expected', async () => {
+    const log = new PostgresEventLog({ pool: together.pool })
+    const once = to('twice', 'none', event())
+    const command = { id: event().id, requestHash: 'aa', result: { n: 1 } }
+    const commanded = () => ({ ...to('commanded-twice', 'none', event()), command })
+    const verdicts = await Promise.all([
+      ...[once, once, commanded(), commanded()].map((request) => log.append(request)),
+      log.append({ ...commanded(), command: { ...command, requestHash: 'bb' } }),
+    ])
+    expect(verdicts.map(({ status }) => status)).toEqual(['ok', 'duplicate', 'ok', 'duplicate', 'command-mismatch'])
+    expect(verdicts[1]).toMatchObject({ first: (verdicts[0] as { first: bigint }).first })
+    expect(verdicts[3]).toMatchObject({ result: { n: 1 } })
+  })
+
   it('notifies once, with the last position', async () => {
     const log = new PostgresEventLog({ pool: together.pool })
     const listener = await together.connect()

@@ -1,6 +1,6 @@
 // A number with fewer than sixteen digits and no exponent is always read back as it was written.
 const suspicious = /[:,[\s]-?(?:[\d.]{16,}|[\d.]+[eE])/
-const tokens = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?/g
+const tokens = /"[^"\\]*(?:\\.[^"\\]*)*"|-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?/g
 
 /**
  * Does JavaScript read every number of this JSON text as exactly the number that is written there? PostgreSQL keeps digits that

@@ -33,8 +33,11 @@ export const chainFault = async (
 }
 
 async function* stored(pool: Pool, from: bigint, to: bigint, onProgress: (progress: VerifyProgress) => void) {
-  for await (const { bytes, reached } of logLines(pool, from, to)) {
+  for await (const { bytes, lines, reached } of logLines(pool, from, to)) {
     if (bytes.length > 0) yield bytes
-    if (reached !== undefined) onProgress({ position: reached, to })
+    if (reached === undefined) continue
+    // A hole: whatever is behind it, perhaps very far, is of no use.
+    if (BigInt(lines) < reached - from + 1n) return
+    onProgress({ position: reached, to })
   }
 }

@@ -3,7 +3,7 @@ import { DomainError } from '@mcpctl/contracts'
 import { testDatabase, type TestDatabase } from '../../../test/support/database'
 import { PostgresEventLog } from '../postgres-event-log'
 import { event, to } from '../testing/event-fixtures'
-import type { Decider } from '../types'
+import type { Decider, JsonObject } from '../types'
 import { Overtaken, UnitOfWork } from './unit-of-work'
 
 type AdminEvent = { type: 'AdminNamed' | 'AdminDismissed'; data: object }
@@ -32,10 +32,9 @@ describe('Facts from other streams', () => {
   })
   afterAll(() => database.close())
 
-  const types = ['AdminNamed', 'AdminDismissed']
   const unit = (log = logs[0] as PostgresEventLog) => new UnitOfWork(log, { meta: event().meta })
   const count = async (work: UnitOfWork, streams?: string[]) => {
-    const facts = await work.facts({ types, ...(streams && { streams }) })
+    const facts = await work.facts(admin, streams && { streams })
     return facts.reduce((admins, { type }) => admins + (type === 'AdminNamed' ? 1 : -1), 0)
   }
   const name = async (who: string) => {
@@ -85,7 +84,7 @@ describe('Facts from other streams', () => {
     const log = logs[0] as PostgresEventLog
     for (const disturbance of ['AdminNamed', 'SecretUsed', 'Unrelated']) {
       const work = unit()
-      await work.facts({ types: ['SecretUsed'] })
+      await work.facts({ category: 'secret', events: { SecretUsed: [] } })
       await count(work)
       await log.append(to(`disturbing-${disturbance}`, 'none', event({ type: disturbance })))
       await work.decide(admin, `admin-z-${disturbance}`, { type: 'name' })
@@ -96,9 +95,25 @@ describe('Facts from other streams', () => {
 
   it('are complete, however many there are', async () => {
     const log = logs[0] as PostgresEventLog
+    const counted = { category: 'test', events: { Counted: [] } }
     const many = Array.from({ length: 2_345 }, () => event({ type: 'Counted' }))
     await log.append(to('counted', 'none', ...many))
-    expect((await unit().facts({ types: ['Counted'] })).map(({ id }) => id)).toEqual(many.map(({ id }) => id))
-    expect(await unit().facts({ types: ['Counted'], streams: ['nowhere'] })).toEqual([])
+    expect((await unit().facts(counted)).map(({ id }) => id)).toEqual(many.map(({ id }) => id))
+    expect(await unit().facts(counted, { streams: ['nowhere'] })).toEqual([])
+  })
+
+  it('come in their current shape, and stop at what a newer program has stored', async () => {
+    const log = logs[0] as PostgresEventLog
+    const paid = { category: 'test', events: { Paid: [({ units }: JsonObject) => ({ cents: Number(units) * 100 })] } }
+    await log.append(to('paid', 'none', event({ type: 'Paid', data: { units: 3 } })))
+    expect(await unit().facts(paid)).toMatchObject([{ schemaVersion: 2, data: { cents: 300 } }])
+    await log.append(to('paid', 1, event({ type: 'Paid', schemaVersion: 3 })))
+    await expect(unit().facts(paid)).rejects.toMatchObject({ code: 'UnknownEvent' })
+  })
+
+  it('decisions side by side on one stream are all appended', async () => {
+    const work = unit()
+    await Promise.all([1, 2, 3].map(() => work.decide(admin, 'side-by-side', { type: 'name' })))
+    expect(await work.commit()).toMatchObject({ status: 'ok', versions: { 'side-by-side': 3 } })
   })
 })

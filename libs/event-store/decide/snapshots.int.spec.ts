@@ -113,7 +113,34 @@ describe('Snapshots', () => {
       decide: () => [],
       evolve: ({ total }, { data }) => ({ total: total + BigInt(data.by ?? 0) }),
     }
+    const silent: Decider<{ seen: Set<string> }, number, Counted> = {
+      ...counter,
+      initial: { seen: new Set() },
+      decide: () => [],
+      evolve: ({ seen }, { type }) => ({ seen: new Set([...seen, type]) }),
+    }
     await unit().decide(broken, 'counter-unkept', 0)
+    await unit().decide(silent, 'counter-unkept', 0)
+    const keeper = new Snapshots(database.pool, 'v1')
+    const [last] = await log.readStream('counter-unkept', { backwards: true, limit: 1 })
+    const snapshot = { version: 600, hash: last?.hash ?? '', positions: {} }
+    await expect(keeper.keep('counter-unkept', { ...snapshot, state: { seen: new Set() } })).rejects.toThrow(
+      '/state/seen',
+    )
+    expect(await stored('counter-unkept')).toBeUndefined()
     expect(await foldsOf(unit(), 'counter-unkept')).toBe(600)
+  })
+
+  it('are not replaced by older ones', async () => {
+    await filled('counter-order', 700)
+    const [earlier, later] = await Promise.all([
+      log.readStream('counter-order', { from: 600, limit: 1 }),
+      log.readStream('counter-order', { from: 700 }),
+    ])
+    const keeper = new Snapshots(database.pool, 'v1')
+    const at = (version: number, hash = '') => ({ version, hash, positions: {}, state: { total: version, folded: 0 } })
+    await keeper.keep('counter-order', at(700, later[0]?.hash))
+    await keeper.keep('counter-order', at(600, earlier[0]?.hash))
+    expect((await stored('counter-order'))?.version).toBe('700')
   })
 })

@@ -1,4 +1,5 @@
 import type { Pool } from 'pg'
+import { checkPayload } from '../append/payload'
 import type { JsonObject, RecordedEvent } from '../types'
 
 /** The state of a stream after one of its events. */
@@ -28,7 +29,8 @@ const keep = `insert into es.snapshot as s (stream_id, fold, version, hash, posi
   on conflict (stream_id) do update
   set fold = excluded.fold, version = excluded.version, hash = excluded.hash, positions = excluded.positions,
     state = excluded.state
-  where s.fold <> excluded.fold or s.version < excluded.version or s.hash <> excluded.hash`
+  where s.fold <> excluded.fold or s.version < excluded.version or not exists (
+    select from es.event e where e.stream_id = s.stream_id and e.version = s.version and e.hash = s.hash)`
 
 /**
  * States of long streams in `es.snapshot`. Never more than a shortcut: a snapshot that other code has folded, or whose last event is not
@@ -53,8 +55,9 @@ export class Snapshots {
     return { version: Number(row.version), hash: row.hash, positions: Object.fromEntries(positions), state: row.state }
   }
 
-  /** Keeps it unless a later one is kept already. Nothing is lost when this fails. */
+  /** Keeps it unless a later one is kept already. Throws `Invalid` for a state that JSON would change; nothing is lost when this fails. */
   async keep(streamId: string, { version, hash, positions, state }: Snapshot): Promise<void> {
+    checkPayload(state, '/state')
     const texts = Object.fromEntries(Object.entries(positions).map(([type, position]) => [type, String(position)]))
     await this.pool.query({
       name: 'es-snapshot-keep',

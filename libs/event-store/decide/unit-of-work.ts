@@ -1,5 +1,5 @@
 import { DomainError } from '@mcpctl/contracts'
-import { v5 as uuidv5, v7 as uuidv7 } from 'uuid'
+import { v7 as uuidv7 } from 'uuid'
 import { schemaVersionOf, toCurrent } from './catalogue'
 import { lastPositionOf, loadPast, snapshotOf, versionOf, type Past } from './past'
 import type { Snapshots } from './snapshots'
@@ -11,9 +11,11 @@ import type {
   DomainEvent,
   EventLog,
   EventMeta,
+  EventTypes,
   Fence,
   JsonObject,
   NewEvent,
+  ProjectedEvent,
   RecordedEvent,
   StreamAppend,
   Verdict,
@@ -27,6 +29,9 @@ interface StagedStream {
 }
 
 const factsPerRead = 1_000
+
+/** Which events of a category; all types of it unless told. */
+export type FactsWanted = Partial<Omit<AppendCondition, 'after'>>
 
 interface StagedEvent {
   event: DomainEvent
@@ -42,8 +47,6 @@ export interface UnitOptions {
   meta: EventMeta
   /** Leader work always carries one. */
   fence?: Fence
-  /** Seed of the event ids. With a stable id a retried append is recognised. */
-  commandId?: string
 }
 
 /**
@@ -51,6 +54,7 @@ export interface UnitOptions {
  * nothing is stored before `commit`.
  */
 export class UnitOfWork {
+  private readonly loading = new Map<string, Promise<Past>>()
   private readonly streams = new Map<string, StagedStream>()
   private readonly claims = new Map<string, string | undefined>()
   private readonly conditions: AppendCondition[] = []
@@ -95,10 +99,13 @@ export class UnitOfWork {
   }
 
   /**
-   * What is stored of these types, in these streams where given, in order; and the append fails when another such event is stored before it:
-   * for rules that span streams. Reads all of them, so it is for what is rare.
+   * What is stored of some types of a category, in these streams where given, in order and in its current shape; and the append fails when
+   * another such event is stored before it: for rules that span streams. Reads all of them, so it is for what is rare. Throws UnknownEvent.
    */
-  async facts({ types, streams }: Omit<AppendCondition, 'after'>): Promise<RecordedEvent[]> {
+  async facts(
+    of: EventTypes,
+    { types = Object.keys(of.events), streams }: FactsWanted = {},
+  ): Promise<ProjectedEvent[]> {
     const stored: RecordedEvent[] = []
     for (let more = true; more;) {
       const page = await this.log.read(stored.at(-1)?.position ?? 0n, factsPerRead, { types })
@@ -106,7 +113,8 @@ export class UnitOfWork {
       more = page.length === factsPerRead
     }
     this.require({ after: stored.at(-1)?.position ?? 0n, types, ...(streams && { streams }) })
-    return streams ? stored.filter(({ streamId }) => streams.includes(streamId)) : stored
+    const wanted = streams ? stored.filter(({ streamId }) => streams.includes(streamId)) : stored
+    return wanted.map((event) => toCurrent(of, event))
   }
 
   /** As `facts`, for what was read elsewhere, at the position `after`. Several conditions must all hold. */
@@ -128,9 +136,10 @@ export class UnitOfWork {
   }
 
   private async load(category: string, streamId: string): Promise<StagedStream> {
-    const known = this.streams.get(streamId)
-    if (known) return known
-    const stream = { category, past: await loadPast(this.log, this.snapshots, streamId), staged: [] }
+    this.loading.set(streamId, this.loading.get(streamId) ?? loadPast(this.log, this.snapshots, streamId))
+    const past = (await this.loading.get(streamId)) as Past
+    // Decisions may run side by side: whoever comes second goes on with what the first has staged.
+    const stream = this.streams.get(streamId) ?? { category, past, staged: [] }
     this.streams.set(streamId, stream)
     return stream
   }
@@ -154,10 +163,9 @@ export class UnitOfWork {
   }
 
   private appends(): StreamAppend[] {
-    let ordinal = 0
-    const { commandId, meta } = this.options
+    const { meta } = this.options
     const record = ({ event, schemaVersion }: StagedEvent): NewEvent => ({
-      id: commandId === undefined ? uuidv7() : uuidv5(String(ordinal++), commandId),
+      id: uuidv7(),
       type: event.type,
       schemaVersion,
       data: event.data as JsonObject,

@@ -30,12 +30,14 @@ interface Row {
 // A lost tail of commits is folded again from the log, so nobody waits for the disk. WAL keeps the order of commits: no
 // checkpoint survives a crash that its events did not survive. A process that freezes while a batch is on its way to it is not idle
 // for the database, which would wait for it as long as its machine answers: hence the limit on what TCP has not delivered.
-const lockText = (tx: PoolClient, { processor, folds }: Owner) => {
-  const name = tx.escapeLiteral(processor)
-  return `begin isolation level read committed;
+export const beginText = `begin isolation level read committed;
     set local idle_in_transaction_session_timeout = '1s';
     set local tcp_user_timeout = '1s';
-    set local synchronous_commit = off;
+    set local synchronous_commit = off`
+
+const lockText = (tx: PoolClient, { processor, folds }: Owner) => {
+  const name = tx.escapeLiteral(processor)
+  return `${beginText};
     select model_version, position::text, status, attempts, last_error from es.checkpoint
     where processor = ${name} and active and fold in (${folds.map((fold) => tx.escapeLiteral(fold)).join(', ')})
     for update skip locked;

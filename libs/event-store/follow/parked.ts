@@ -3,7 +3,7 @@ import type { Pool, PoolClient } from 'pg'
 import { asDomainError } from '../database-errors'
 import { eventsAt } from '../rows'
 import type { ProjectedEvent } from '../types'
-import { resume, type Move } from './checkpoint'
+import { beginText, resume, type Move } from './checkpoint'
 import { applyUntilPoison, type Model, type Poison } from './parking'
 import { foldsOf, type Projection } from './projection'
 import { withClient } from './transaction'
@@ -103,7 +103,8 @@ export class Parked {
 
   private async settle(tx: PoolClient, { processor, position, skip, record }: Settlement): Promise<Replay> {
     const projection = this.projection(processor)
-    await tx.query(`begin isolation level read committed; set local lock_timeout = '5s'`)
+    // What an operator did is waited for; and whoever freezes in it lets go of the checkpoint as a projector does.
+    await tx.query(`${beginText}; set local synchronous_commit = on; set local lock_timeout = '5s'`)
     const active = await lockActive(tx, projection)
     const stream = await streamOfFirst(tx, active, position)
     if (skip) await markSkipped(tx, active, position)
@@ -174,11 +175,14 @@ const streamOfFirst = async (tx: PoolClient, model: Model, position: bigint): Pr
   return row.stream
 }
 
-const markSkipped = (tx: PoolClient, model: Model, position: bigint) =>
-  tx.query(`update es.parked set status = 'skipped' where processor = $1 and model_version = $2 and position = $3`, [
-    ...keyOf(model),
-    String(position),
-  ])
+const markSkipped = async (tx: PoolClient, model: Model, position: bigint) => {
+  await tx.query(
+    `update es.parked set status = 'skipped' where processor = $1 and model_version = $2 and position = $3`,
+    [...keyOf(model), String(position)],
+  )
+  // A version that is being built may have passed it: as if other code had begun it, it is begun anew.
+  await tx.query(`update es.checkpoint set fold = '' where processor = $1 and not active`, [model.processor])
+}
 
 /** The next events of a stream that are parked. */
 const nextOf = async (tx: PoolClient, model: Model, stream: string) => {

@@ -176,7 +176,7 @@ export class Projector {
     try {
       // Read before the checkpoint is locked: a process that froze while it was being sent events would hold the lock for ever.
       const batch = this.cursor === undefined ? undefined : await this.reader.take(this.cursor)
-      if (batch?.events.length === 0) return this.succeeded(batch.after, false)
+      if (batch?.events.length === 0) return this.succeeded(batch.after, batch.more)
       return await withClient(this.options.pool, (tx) => this.step(tx, { batch, place }))
     } catch (error) {
       this.failures++

@@ -49,7 +49,8 @@ export class Builder {
   async step(): Promise<boolean> {
     const { pool, model, onDone } = this.options
     const build = await findBuild(pool, model.name)
-    if (!build || build.attempts >= maxAttempts) return false
+    // What has failed by other code may succeed by this one.
+    if (!build || (build.attempts >= maxAttempts && build.fold === model.fold)) return false
     try {
       const more = await withClient(pool, (tx) => this.work(tx, build))
       if (this.swappedTo !== undefined) onDone?.(this.swappedTo)

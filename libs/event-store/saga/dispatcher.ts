@@ -1,5 +1,4 @@
 import type { Pool, PoolClient } from 'pg'
-import { DomainError } from '@mcpctl/contracts'
 import { isTransient } from '../database-errors'
 import type { Follower } from '../follow/follower'
 import { textOf } from '../follow/parking'
@@ -119,7 +118,7 @@ export class Dispatcher<Output extends object> {
 
   private async failed(tx: PoolClient, { message, attempts }: Due<Output>, error: unknown) {
     const { maxAttempts, onParked } = this.options
-    const away = isTransient(error) || (error instanceof DomainError && error.code === 'Unavailable')
+    const away = isTransient(error)
     const retryMs = away ? awayRetryMs : Math.min(firstRetryMs * 2 ** attempts, slowestRetryMs)
     const parks = !away && attempts + 1 >= maxAttempts
     const text = textOf(error)

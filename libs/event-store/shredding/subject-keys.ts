@@ -42,8 +42,8 @@ const paddedTo = 64
  * they are appended (AES-256-GCM), and destroying the key makes them unreadable. The log's hashes cover ciphertext, so its chain still verifies.
  *
  * What forgetting promises: unrecoverable from the live store; copies survive in WAL archives, replicas, base backups and mcpctl
- * backups made earlier until those expire. The destroyed key, wrapped as it is, stays in the table's file until VACUUM has passed:
- * autovacuum is set to pass at its next round, and the table's owner may do it by hand. Whoever has opened a value before keeps what they have read;
+ * backups made earlier until those expire. The destroyed key, wrapped as it is, stays in the table's file until its page is
+ * written over, for which autovacuum makes room at its next round; the owner of the table may have it rewritten (VACUUM FULL). Whoever has opened a value before keeps what they have read;
  * here no key and no value is kept between calls.
  */
 export class SubjectKeys {
@@ -117,7 +117,8 @@ export class SubjectKeys {
 
   /**
    * Takes over exported keys and tombstones, all or nothing. A tombstone wins, here or there, before or after: no backup brings back who
-   * was forgotten. Throws `Undecryptable` for another transport key or an altered list, `Conflict` when a subject has another key here, `Unavailable`.
+   * was forgotten. After `importEvents`, which makes another store of this one and refuses to where keys are. Throws `Undecryptable` for another
+   * transport key or an altered key (tombstones are not signed: keep the list as safe as the keys), `Conflict` when a subject has another key here, `Unavailable`.
    */
   async importKeys(exported: readonly ExportedKey[], transportKey: Key): Promise<void> {
     const transport = toKey(transportKey)

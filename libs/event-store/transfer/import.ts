@@ -25,7 +25,7 @@ const stage = `copy pg_temp.es_import from stdin (format csv, quote E'\\x01', de
 
 /**
  * Makes an export, or several that follow each other from position 1, the log of an empty store: no event, claim, answered command,
- * seal or parked event, and no processor past position 0. Positions, ids, times and hashes stay as they are, so the chain still
+ * seal, parked event or subject's key, and no processor past position 0. Positions, ids, times and hashes stay as they are, so the chain still
  * verifies; the claims follow from the events; the store gets a new id and the export's epoch + 1, and `live_from` becomes the head.
  *
  * Everything is checked and stored in one transaction: whatever goes wrong, also a killed process, leaves the store as it was. Appends

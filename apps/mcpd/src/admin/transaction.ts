@@ -7,7 +7,8 @@ export const inTransaction = async <T>(pool: Pool, work: (tx: PoolClient) => Pro
   client.on('error', lost)
   let isBroken = false
   try {
-    await client.query('begin isolation level read committed')
+    // A daemon that freezes in it lets go of what it has locked.
+    await client.query(`begin isolation level read committed; set local idle_in_transaction_session_timeout = '1s'`)
     const answer = await work(client)
     await client.query('commit')
     return answer

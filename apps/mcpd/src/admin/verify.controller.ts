@@ -47,6 +47,9 @@ export class VerifyController implements OnModuleDestroy {
   @HttpCode(200)
   verify(@Body() body: unknown, @Req() request: FastifyRequest, @Res() reply: FastifyReply): void {
     const seals = trustedSeals(body)
+    // Each takes two connections for as long as it lasts, and the log is the same for all.
+    if (this.running.size > 0)
+      throw new DomainError('Conflict', 'this daemon is verifying already; wait until that is done')
     const stop = new AbortController()
     const lines = new PassThrough()
     const leave = () => {
