@@ -95,6 +95,7 @@ describe('Tampering', () => {
     ['two rows are swapped', swap(8, 9), 8, 'chain'],
     ['rows of two streams are swapped', swap(5, 6), 5, 'chain'],
     ['a row is inserted at the end', insert(21, 6), 21, 'time'],
+    ['a row is inserted far behind the end', insert(9_000_000_000_000_000, 6), 21, 'missing'],
     ['a row is inserted before the first', insert(0, 6), 0, 'inserted'],
     ['a row is inserted and the rest moved down', `${move(1)}; ${insert(8, 6)}`, 8, 'content'],
     ['all rows are gone but one', 'delete from es.event where position <> 5', 1, 'missing'],

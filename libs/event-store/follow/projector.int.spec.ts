@@ -4,6 +4,7 @@ import { rm } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import type { Client, Pool, PoolClient } from 'pg'
+import { DomainError } from '@mcpctl/contracts'
 import { createPool } from '@mcpctl/postgres'
 import { bundle } from '../../../test/support/bundle'
 import { testDatabase, type TestDatabase } from '../../../test/support/database'
@@ -318,6 +319,41 @@ describe('Projector', () => {
       await append(100)
       expect(await projector.waitFor(await log.head(), 3_000)).toBe(true)
     }
+    expect(await seen()).toEqual(await everything())
+  })
+
+  it('C45 a log that is busy costs no attempt and parks nothing', async () => {
+    await append(1)
+    let refusals = 4
+    const project = async (tx: PoolClient, batch: ProjectedEvent[]) => {
+      if (refusals-- > 0) throw new DomainError('Unavailable', 'the log is held by somebody else', { retryAfter: 1 })
+      await store(tx, batch)
+    }
+    const projector = start({ project, maxAttempts: 2 })
+    expect(await projector.waitFor(await log.head(), 5_000)).toBe(true)
+    expect(await seen()).toEqual(await everything())
+    const { rows } = await database.pool.query('select from es.parked where processor = $1', [name])
+    expect(rows).toEqual([])
+  })
+
+  it('sees at once what is appended while it catches up, though nothing wakes it any more', async () => {
+    await append(40)
+    const quiet = new Follower({ pool: database.pool, pollMs: 60_000 })
+    opened.push(() => quiet.stop())
+    await quiet.start()
+    const head = await log.head()
+    let last: bigint | undefined
+    const project = async (tx: PoolClient, batch: ProjectedEvent[]) => {
+      await store(tx, batch)
+      if (last !== undefined || batch.at(-1)?.position !== head) return
+      // Before its notification can rouse anybody, this step has read what comes next.
+      const verdict = await log.append(to('late', 'any', event()))
+      last = verdict.status === 'ok' ? (verdict.last ?? undefined) : undefined
+    }
+    const half = Math.ceil(Number(head) / 2)
+    const projector = start({ follower: quiet, project, batchSize: half })
+    expect(await projector.waitFor(head, 5_000)).toBe(true)
+    expect(await projector.waitFor(last ?? 0n, 5_000)).toBe(true)
     expect(await seen()).toEqual(await everything())
   })
 
