@@ -55,13 +55,17 @@ export const sealLog = async (pool: Pool, { privateKey }: { privateKey: KeyObjec
   for (;;) {
     const [row] = await query<HeadRow>(pool, head)
     const after = row?.last?.position ?? 0
-    if (row && Number(row.position) < after)
-      throw new DomainError('Conflict', `the last seal is at position ${after}, the log ends before it: verify it`)
     if (!row || Number(row.position) === after) return undefined
+    refuseTruncated(Number(row.position), after)
     const seal = await signHead(pool, row, privateKey)
     const [added] = await query<{ added: boolean }>(pool, 'select es.add_seal($1, $2) as added', [seal, String(after)])
     if (added?.added === true) return seal
   }
+}
+
+const refuseTruncated = (position: number, sealed: number) => {
+  if (position < sealed)
+    throw new DomainError('Conflict', `the last seal is at position ${sealed}, the log ends before it: verify it`)
 }
 
 const signHead = async (pool: Pool, row: HeadRow, privateKey: KeyObject): Promise<Seal> => {

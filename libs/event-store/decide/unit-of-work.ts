@@ -106,12 +106,7 @@ export class UnitOfWork {
     of: EventTypes,
     { types = Object.keys(of.events), streams }: FactsWanted = {},
   ): Promise<ProjectedEvent[]> {
-    const stored: RecordedEvent[] = []
-    for (let more = true; more;) {
-      const page = await this.log.read(stored.at(-1)?.position ?? 0n, factsPerRead, { types })
-      for (const event of page) stored.push(event)
-      more = page.length === factsPerRead
-    }
+    const stored = await this.everyEvent(types)
     this.require({ after: stored.at(-1)?.position ?? 0n, types, ...(streams && { streams }) })
     const wanted = streams ? stored.filter(({ streamId }) => streams.includes(streamId)) : stored
     return wanted.map((event) => toCurrent(of, event))
@@ -133,6 +128,16 @@ export class UnitOfWork {
       ...(this.conditions.length > 0 && { condition: this.conditions }),
     })
     return accepted(verdict)
+  }
+
+  private async everyEvent(types: string[]): Promise<RecordedEvent[]> {
+    const stored: RecordedEvent[] = []
+    for (let more = true; more;) {
+      const page = await this.log.read(stored.at(-1)?.position ?? 0n, factsPerRead, { types })
+      for (const event of page) stored.push(event)
+      more = page.length === factsPerRead
+    }
+    return stored
   }
 
   private async load(category: string, streamId: string): Promise<StagedStream> {
