@@ -79,7 +79,11 @@ const prepare = (command: Command, io: Io): void => {
     .exitOverride((error) => {
       throw translate(command, error)
     })
-    .configureOutput({ writeOut: (text) => io.out(text), writeErr: () => undefined, outputError: () => undefined })
+    .configureOutput({
+      writeOut: (text) => io.out(text),
+      writeErr: (text) => io.out(text),
+      outputError: () => undefined,
+    })
     .helpOption('-h, --help', 'show help')
     .helpCommand(false)
   command.addHelpText('after', '\nUse "mcpctl options" for the flags that every command takes.')

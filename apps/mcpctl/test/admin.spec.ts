@@ -36,6 +36,15 @@ afterEach(async () => {
   cli.remove()
 })
 
+describe('a command that only has others below it', () => {
+  it.each(['admin', 'admin parked'])('%s shows them', async (words) => {
+    const { code, out } = await cli.type(words)
+    expect(code).toBe(0)
+    expect(out).toContain(`Usage: mcpctl ${words}`)
+    expect(out).toBe((await cli.type(`${words} --help`)).out)
+  })
+})
+
 describe('admin parked list', () => {
   it('prints a table in which text of others cannot steer the terminal', async () => {
     const { code, out } = await cli.type('admin parked list')
