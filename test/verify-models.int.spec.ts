@@ -117,6 +117,28 @@ describe('a comparison of the read model with the log', () => {
     const told = new AbortController()
     const ended = verifyModel(database.pool, objects(), { signal: told.signal, onProgress: () => told.abort() })
     await expect(ended).rejects.toThrow('aborted')
+    await owner.query('begin; lock table rm.object in access exclusive mode')
+    const killed = verifyModel(database.pool, objects())
+    const refused = expect(killed).rejects.toMatchObject({ code: 'Unavailable' })
+    await until('it waits for the table and is killed', async () => {
+      const { rows } = await owner.query<{ killed: number }>(
+        `select count(pg_terminate_backend(pid))::int as killed from pg_stat_activity
+         where pg_backend_pid() = any (pg_blocking_pids(pid))`,
+      )
+      return rows[0]?.killed === 1
+    })
+    await owner.query('rollback')
+    await refused
+    await until('the temporary tables are gone', async () => {
+      const left = await owner.query(`select from pg_class where relname like '%scratch%'`)
+      return left.rowCount === 0
+    })
+  })
+
+  it('ends when it is told to, and when its connection is killed, and leaves nothing behind either way', async () => {
+    const told = new AbortController()
+    const ended = verifyModel(database.pool, objects(), { signal: told.signal, onProgress: () => told.abort() })
+    await expect(ended).rejects.toThrow('aborted')
     const killed = verifyModel(database.pool, objects(), {
       onProgress: () => {
         void owner.query(
