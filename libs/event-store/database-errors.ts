@@ -29,15 +29,47 @@ export const isTransient = (error: unknown): boolean => {
   return code === '' && error instanceof Error && transientText.test(error.message)
 }
 
-/** What PostgreSQL refused, in the words of the contract; anything unknown stays as it is, a bug. */
-export const asDomainError = (error: unknown): unknown => {
+// By SQLSTATE; whatever else is transient comes from the line.
+const reasons: [RegExp, string][] = [
+  [/^55P03$/, 'another transaction holds the log, or a row that is needed, for too long; pg_locks tells which one'],
+  [/^25006$/, 'the database takes no writes; connect to the primary'],
+  [/^25P03$/, 'the transaction was ended because it did nothing for too long'],
+  [/^57014$/, 'it was cancelled because it took too long'],
+  [/^57/, 'the database is starting, stopping, or has ended the connection'],
+  [/^53300$/, 'the database has no connection to spare'],
+  [/^53/, 'the database is out of memory, disk or another resource'],
+  [/^40/, 'another transaction came in between'],
+]
+
+const reasonOf = (code: string): string =>
+  reasons.find(([pattern]) => pattern.test(code))?.[1] ?? 'the database cannot be reached'
+
+/**
+ * What PostgreSQL refused, in the words of the contract; anything unknown stays as it is, a bug. `attempted` is what failed, as a noun:
+ * "the append".
+ */
+export const asDomainError = (error: unknown, attempted = 'the query'): unknown => {
   if (error instanceof DomainError) return error
-  if (isTransient(error))
-    return new DomainError('Unavailable', 'the database is not available', { retryAfter, cause: error })
   const code = codeOf(error)
+  if (isTransient(error))
+    return new DomainError('Unavailable', `${attempted} failed: ${reasonOf(code)}; try again`, {
+      retryAfter,
+      cause: error,
+    })
   if (code === '54000')
-    return new DomainError('TooLarge', 'the append is larger than PostgreSQL can hold', { cause: error })
+    return new DomainError('TooLarge', `${attempted} failed: it is larger than PostgreSQL can hold; split it`, {
+      cause: error,
+    })
   if (code.startsWith('22'))
-    return new DomainError('Invalid', 'the append holds a value that PostgreSQL refuses', { cause: error })
+    return new DomainError('Invalid', `${attempted} failed: PostgreSQL cannot take one of the values`, { cause: error })
   return error
+}
+
+/** What the database answers. Throws as `asDomainError` says. */
+export const answered = async <T>(attempted: string, query: Promise<T>): Promise<T> => {
+  try {
+    return await query
+  } catch (error) {
+    throw asDomainError(error, attempted)
+  }
 }

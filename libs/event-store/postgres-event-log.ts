@@ -1,6 +1,6 @@
 import { DomainError } from '@mcpctl/contracts'
 import type { ClientBase, Pool, QueryConfig } from 'pg'
-import { asDomainError } from './database-errors'
+import { answered } from './database-errors'
 import { encodeRequest } from './append/encode'
 import type { EncodedRequest } from './append/encode'
 import { GroupCommit } from './append/group-commit'
@@ -51,7 +51,7 @@ export class PostgresEventLog implements EventLog {
 
   /** Appends as the last statement of the caller's own READ COMMITTED transaction, for rows that must commit with the events. */
   async appendWithin(transaction: ClientBase, request: AppendRequest): Promise<Verdict> {
-    const [verdict] = await answer(sendAppends(transaction, [encodeRequest(request)]))
+    const [verdict] = await sendAppends(transaction, [encodeRequest(request)])
     return verdict as Verdict
   }
 
@@ -110,7 +110,7 @@ const sendAppends = async (db: ClientBase | Pool, requests: EncodedRequest[]): P
     values: [`[${requests.map(({ json }) => json).join(',')}]`],
     query_timeout: answerWithinMs,
   }
-  const { rows } = await db.query<{ verdicts: WireVerdict[] }>(query)
+  const { rows } = await answered('the append', db.query<{ verdicts: WireVerdict[] }>(query))
   return (rows[0]?.verdicts ?? []).map(toVerdict)
 }
 
@@ -127,10 +127,4 @@ const toPositions = ({ first, last }: { first?: string | null; last?: string | n
   last: typeof last === 'string' ? BigInt(last) : null,
 })
 
-const answer = async <T>(query: Promise<T>): Promise<T> => {
-  try {
-    return await query
-  } catch (error) {
-    throw asDomainError(error)
-  }
-}
+const answer = <T>(query: Promise<T>): Promise<T> => answered('reading the log', query)

@@ -111,24 +111,33 @@ const atPositions = `select ${columns} from es.event e where e.position = any ($
 export const eventsAt = (db: ClientBase | Pool, positions: readonly bigint[]): Promise<RecordedEvent[]> =>
   select(db, { name: 'es-at', text: atPositions, values: [positions.map(String)] })
 
-const ofCategory = `select ${columns} from es.event e
+const ofCategory = `select * from es.event e
   where e.position > $1 and ($3::text is null or e.category = $3) order by e.position limit $2`
 
-const byTypes = `select ${columns} from (
-    select hit.* from unnest($4::text[]) wanted, lateral (
-      select * from es.event e where (e.type, e.position) > (wanted, $1::bigint) and e.type <= wanted
-        and ($3::text is null or e.category = $3)
-      order by e.type, e.position limit $2::bigint) hit
-    order by hit.position limit $2) e
-  order by e.position`
+const byTypes = `select hit.* from unnest($5::text[]) wanted, lateral (
+    select * from es.event e where (e.type, e.position) > (wanted, $1::bigint) and e.type <= wanted
+      and ($3::text is null or e.category = $3)
+    order by e.type, e.position limit $2::bigint) hit
+  order by hit.position limit $2`
+
+// What is stored compressed may be a hundred times as large when it is read.
+const bytes = `(select sum(case when pg_column_compression(v) is null then pg_column_size(v) else octet_length(v::text) end)
+  from (values (h.data), (h.meta), (h.claims)) as part (v))`
+
+const bounded = (hits: string) => `select ${columns} from (
+    select h.*, h.bytes as own, sum(h.bytes) over (order by h.position) as so_far
+    from (select h.*, case when $4::bigint is null then 0 else ${bytes} end as bytes from (${hits}) h) h) e
+  where e.so_far <= $4 or e.so_far = e.own or $4 is null order by e.position`
 
 /** Events after a position that pass the filter, in order. */
 export const eventsMatching = (
   db: ClientBase | Pool,
-  { after, limit, category, types }: EventFilter & { after: bigint; limit: number },
+  { after, limit, category, types, maxBytes }: EventFilter & { after: bigint; limit: number },
 ): Promise<RecordedEvent[]> => {
-  const values = [String(after), limit, category ?? null, ...(types ? [[...new Set(types)]] : [])]
-  const query = types ? { name: 'es-types', text: byTypes } : { name: 'es-category', text: ofCategory }
+  const values = [String(after), limit, category ?? null, maxBytes ?? null, ...(types ? [[...new Set(types)]] : [])]
+  const query = types
+    ? { name: 'es-types', text: bounded(byTypes) }
+    : { name: 'es-category', text: bounded(ofCategory) }
   return select(db, { ...query, values })
 }
 

@@ -118,6 +118,8 @@ export interface EventFilter {
   category?: string
   /** Found by index, each type for itself. */
   types?: string[]
+  /** Fewer than the limit where they would hold more bytes of JSON than this together; an event that is larger comes alone. */
+  maxBytes?: number
 }
 
 /** Which part of a stream, and in which order. */

@@ -60,10 +60,14 @@ describe('EventCatalogue', () => {
   })
 
   it.each([
-    ['an unknown type', recorded({ type: 'ParcelStolen', schemaVersion: 1 }), /ParcelStolen.*does not know this type/],
-    ['a newer schema version', recorded({ type: 'ParcelSent', schemaVersion: 4 }), /version 4.*versions 1 to 3/],
-    ['schema version 0', recorded({ type: 'ParcelSent', schemaVersion: 0 }), /version 0/],
-    ['a type that every object has', recorded({ type: 'constructor', schemaVersion: 1 }), /constructor/],
+    ['an unknown type', recorded({ type: 'ParcelStolen', schemaVersion: 1 }), /ParcelStolen.*know this type.*upgrade/],
+    [
+      'a newer schema version',
+      recorded({ type: 'ParcelSent', schemaVersion: 4 }),
+      /version 4.*versions 1 to 3.*upgrade/,
+    ],
+    ['schema version 0', recorded({ type: 'ParcelSent', schemaVersion: 0 }), /version 0.*no version of it writes such/],
+    ['a type that every object has', recorded({ type: 'constructor', schemaVersion: 1 }), /constructor.*upgrade/],
   ])('refuses %s, naming stream, position, type, version and the next step', (_, unknown, message) => {
     const refusal = (() => {
       try {
@@ -76,7 +80,7 @@ describe('EventCatalogue', () => {
     expect(refusal).toMatchObject({ code: 'UnknownEvent', event: { streamId: 'parcel-1', position: 17n } })
     const text = (refusal as UnknownEvent).message
     expect(text).toMatch(message)
-    expect(text).toMatch(/"parcel-1".*position 17.*upgrade this daemon/)
+    expect(text).toMatch(/"parcel-1".*position 17/)
   })
 
   it('passes on what belongs to a category that nobody declares', () => {
@@ -99,6 +103,16 @@ describe('EventCatalogue', () => {
     expect(new EventCatalogue([parcels, more]).types()).toHaveLength(3)
     const twice = { category: 'letter', events: { ParcelLost: [] } }
     expect(() => new EventCatalogue([parcels, twice])).toThrow(/ParcelLost is declared by "parcel" and by "letter"/)
+  })
+
+  it.each<[string, unknown[]]>([
+    ['is missing', [(data: JsonObject) => data, , (data: JsonObject) => data]],
+    ['is undefined', [(data: JsonObject) => data, undefined]],
+    ['is no function', [(data: JsonObject) => data, 'kg to grams', (data: JsonObject) => data]],
+  ])('refuses a chain of which a link %s, rather than step over it', (_, chain) => {
+    const gapped = { category: 'parcel', events: { ParcelSent: chain } } as unknown as EventTypes
+    expect(() => new EventCatalogue([gapped])).toThrow('ParcelSent of "parcel" has no upcast from schema version 2')
+    expect(() => toCurrent(gapped, first)).toThrow(TypeError)
   })
 
   it('lets the throw of an upcast through', () => {

@@ -1,5 +1,5 @@
 import { DomainError } from '@mcpctl/contracts'
-import type { EventTypes, ProjectedEvent } from '../types'
+import type { EventTypes, ProjectedEvent, Upcast } from '../types'
 
 /** Where an event stands that this version of the program cannot read, and what it is. */
 export type UnreadableEvent = Pick<ProjectedEvent, 'streamId' | 'position' | 'type' | 'schemaVersion'>
@@ -15,13 +15,18 @@ export class UnknownEvent extends DomainError {
   ) {
     const { streamId, position, type, schemaVersion } = event
     const known = newest === undefined ? 'does not know this type' : `knows schema versions 1 to ${newest}`
+    const remedy =
+      schemaVersion < 1 ? 'no version of it writes such events' : 'a newer version wrote it: upgrade this daemon'
     super(
       'UnknownEvent',
       `stream "${streamId}" holds at position ${String(position)} an event ${type} of schema version ${schemaVersion}, ` +
-        `but this daemon ${known}; a newer version wrote it: upgrade this daemon`,
+        `but this daemon ${known}; ${remedy}`,
     )
   }
 }
+
+// `findIndex`, unlike `some`, sees the holes of a sparse array.
+const gapIn = (upcasts: readonly unknown[]) => upcasts.findIndex((upcast) => typeof upcast !== 'function')
 
 const upcastsOf = ({ events }: EventTypes, type: string) => (Object.hasOwn(events, type) ? events[type] : undefined)
 
@@ -43,7 +48,9 @@ export const toCurrent = <Event extends ProjectedEvent>(types: EventTypes, event
   if (event.schemaVersion === newest) return event
   if (!upcasts || newest === undefined || event.schemaVersion < 1 || event.schemaVersion > newest)
     throw new UnknownEvent(event, newest)
-  const data = upcasts.slice(event.schemaVersion - 1).reduce((lifted, upcast) => upcast(lifted), event.data)
+  let { data } = event
+  // Not `reduce`, which would step over a hole in silence.
+  for (const upcast of upcasts.slice(event.schemaVersion - 1)) data = upcast(data)
   return { ...event, data, schemaVersion: newest }
 }
 
@@ -51,11 +58,17 @@ export const toCurrent = <Event extends ProjectedEvent>(types: EventTypes, event
 export class EventCatalogue {
   private readonly byCategory = new Map<string, EventTypes>()
 
-  /** Throws when two categories declare the same type: append conditions name events by their type alone. */
+  /**
+   * Throws when two categories declare the same type, since append conditions name events by their type alone, and when a chain of upcasts
+   * has a gap, across which data would be taken for what it is not.
+   */
   constructor(categories: readonly EventTypes[]) {
     const owners = new Map<string, string>()
     for (const types of categories) {
-      for (const type of Object.keys(types.events)) {
+      for (const [type, upcasts] of Object.entries<readonly Upcast[]>(types.events)) {
+        const gap = gapIn(upcasts)
+        if (gap >= 0)
+          throw new Error(`event ${type} of "${types.category}" has no upcast from schema version ${gap + 1}`)
         const owner = owners.get(type)
         if (owner !== undefined) throw new Error(`event ${type} is declared by "${owner}" and by "${types.category}"`)
         owners.set(type, types.category)

@@ -3,7 +3,7 @@ import { DomainError } from '@mcpctl/contracts'
 import { testDatabase, type TestDatabase } from '../../../test/support/database'
 import { PostgresEventLog } from '../postgres-event-log'
 import { event, to } from '../testing/event-fixtures'
-import type { Decider, JsonObject } from '../types'
+import type { Decider, JsonObject, ProjectedEvent } from '../types'
 import { Overtaken, UnitOfWork } from './unit-of-work'
 
 type AdminEvent = { type: 'AdminNamed' | 'AdminDismissed'; data: object }
@@ -100,6 +100,37 @@ describe('Facts from other streams', () => {
     await log.append(to('counted', 'none', ...many))
     expect((await unit().facts(counted)).map(({ id }) => id)).toEqual(many.map(({ id }) => id))
     expect(await unit().facts(counted, { streams: ['nowhere'] })).toEqual([])
+  })
+
+  it('are read by pages that fit into memory, and folded where all of them would not', async () => {
+    const log = logs[0] as PostgresEventLog
+    const bulky = { category: 'test', events: { Bulky: [] } }
+    const text = (length: number) => event({ type: 'Bulky', data: { text: 'x'.repeat(length) } })
+    const mebibyte = 1024 * 1024
+    await log.append(to('bulky', 'none', text(900_000), text(10), text(10)))
+    const sizes = async (maxBytes: number) =>
+      (await log.read(0n, 1_000, { types: ['Bulky'], maxBytes })).map(({ data }) => (data.text as string).length)
+    expect(await sizes(1)).toEqual([900_000])
+    expect(await sizes(900_000)).toEqual([900_000])
+    expect(await sizes(mebibyte)).toEqual([900_000, 10, 10])
+    // As the append functions would have stored them, in a hundredth of the time.
+    await (
+      await database.connect()
+    ).query(`insert into es.event
+      select e.position + n, category, stream_id, version + n, gen_random_uuid(), type, schema_version,
+        jsonb_build_object('text', repeat('x', 950000)), meta, null, recorded_at, content_hash, hash
+      from es.event e, generate_series(1, 72) n where stream_id = 'bulky' and version = 3`)
+    // Compressed they are stored in a hundredth.
+    expect(await sizes(2 * mebibyte)).toEqual([900_000, 10, 10, 950_000])
+    const size = { initial: 0, evolve: (sum: number, { data }: ProjectedEvent) => sum + (data.text as string).length }
+    expect(await unit().foldFacts(bulky, size)).toBe(900_020 + 72 * 950_000)
+    await expect(unit().facts(bulky)).rejects.toMatchObject({ code: 'TooLarge' })
+    expect(await unit().facts(bulky, { streams: ['nowhere'] })).toEqual([])
+    const overtaken = unit()
+    await overtaken.foldFacts(bulky, size, { streams: ['bulky'] })
+    await log.append(to('bulky', 'any', text(1)))
+    await overtaken.decide(admin, 'admin-bulky', { type: 'name' })
+    await expect(overtaken.commit()).rejects.toThrow(Overtaken)
   })
 
   it('come in their current shape, and stop at what a newer program has stored', async () => {

@@ -1,5 +1,6 @@
 import type { Pool } from 'pg'
 import { checkPayload } from '../append/payload'
+import { answered } from '../database-errors'
 import type { JsonObject, RecordedEvent } from '../types'
 
 /** The state of a stream after one of its events. */
@@ -43,27 +44,22 @@ export class Snapshots {
     private readonly fold: string,
   ) {}
 
+  /** The latest one of this stream. Throws `Unavailable`. */
   async find(streamId: string): Promise<Snapshot | undefined> {
-    const { rows } = await this.pool.query<SnapshotRow>({
-      name: 'es-snapshot-find',
-      text: find,
-      values: [streamId, this.fold],
-    })
+    const query = { name: 'es-snapshot-find', text: find, values: [streamId, this.fold] }
+    const { rows } = await answered('reading a snapshot', this.pool.query<SnapshotRow>(query))
     const [row] = rows
     if (!row) return undefined
     const positions = Object.entries(row.positions).map(([type, position]) => [type, BigInt(position)] as const)
     return { version: Number(row.version), hash: row.hash, positions: Object.fromEntries(positions), state: row.state }
   }
 
-  /** Keeps it unless a later one is kept already. Throws `Invalid` for a state that JSON would change; nothing is lost when this fails. */
+  /** Keeps it unless a later one is kept already. Throws `Invalid` for a state that JSON would change, `Unavailable`; nothing is lost when this fails. */
   async keep(streamId: string, { version, hash, positions, state }: Snapshot): Promise<void> {
     checkPayload(state, '/state')
     const texts = Object.fromEntries(Object.entries(positions).map(([type, position]) => [type, String(position)]))
-    await this.pool.query({
-      name: 'es-snapshot-keep',
-      text: keep,
-      values: [streamId, this.fold, String(version), hash, JSON.stringify(texts), JSON.stringify(state)],
-    })
+    const values = [streamId, this.fold, String(version), hash, JSON.stringify(texts), JSON.stringify(state)]
+    await answered('keeping a snapshot', this.pool.query({ name: 'es-snapshot-keep', text: keep, values }))
   }
 }
 

@@ -45,6 +45,45 @@ describe('A unit of work', () => {
     for (const each of stored) expect(contentHash(each, each)).toBe(each.contentHash)
   })
 
+  it('folds the past of a stream once, however many decisions are taken, and each sees what the ones before have staged', async () => {
+    const deposits = Array.from({ length: 200 }, () =>
+      event({ type: 'Deposited', schemaVersion: 2, data: { cents: 1 } }),
+    )
+    await store('account-often', ...deposits)
+    let folds = 0
+    const counting = {
+      ...account,
+      evolve: (balance: number, deposit: Deposit) => {
+        folds++
+        return account.evolve(balance, deposit)
+      },
+    }
+    const work = unit()
+    for (let target = 201; target <= 300; target++)
+      expect(await work.decide(counting, 'account-often', target)).toEqual([{ type: 'Deposited', data: { cents: 1 } }])
+    expect(folds).toBe(200 + 99)
+    // Another decider has a state of its own.
+    const twice = { ...account, initial: 1_000 }
+    expect(await work.decide(twice, 'account-often', 1_301)).toEqual([{ type: 'Deposited', data: { cents: 1 } }])
+    expect(await work.decide(counting, 'account-often', 302)).toEqual([{ type: 'Deposited', data: { cents: 1 } }])
+    expect(await work.commit()).toMatchObject({ versions: { 'account-often': 302 } })
+    expect(await unit().decide(account, 'account-often', 302)).toEqual([])
+  })
+
+  it('stages all that a decision says, or nothing', async () => {
+    const strange = {
+      ...account,
+      decide: (): Deposit[] => [
+        { type: 'Deposited', data: { cents: 1 } },
+        { type: 'Undeclared', data: { cents: 1 } } as unknown as Deposit,
+      ],
+    }
+    const work = unit()
+    await expect(work.decide(strange, 'account-strange', 1)).rejects.toThrow('declares no event Undeclared')
+    expect(await work.commit()).toEqual({ status: 'ok', first: null, last: null, versions: {} })
+    expect(await log.readStream('account-strange')).toEqual([])
+  })
+
   it.each([
     ['an event of an unknown type', event({ type: 'Frozen' })],
     ['an event of a newer schema version', event({ type: 'Deposited', schemaVersion: 3, data: { exact: '1.00' } })],

@@ -16,7 +16,6 @@ import type {
   JsonObject,
   NewEvent,
   ProjectedEvent,
-  RecordedEvent,
   StreamAppend,
   Verdict,
 } from '../types'
@@ -26,12 +25,24 @@ interface StagedStream {
   /** As stored. */
   past: Past
   staged: StagedEvent[]
+  /** The state that the last decision was taken on, with as many of the staged events in it; good for the same decider only. */
+  folded?: { decider: object; state: unknown; staged: number }
 }
 
-const factsPerRead = 1_000
+const mebibyte = 1024 * 1024
+const firstFactsPerRead = 128
+const mostFactsPerRead = 1_024
+const factsBytesPerRead = 4 * mebibyte
+const maxFactsBytes = 64 * mebibyte
 
 /** Which events of a category; all types of it unless told. */
 export type FactsWanted = Partial<Omit<AppendCondition, 'after'>>
+
+/** What is made of facts, one after the other. */
+export interface FactsFold<State> {
+  initial: State
+  evolve(state: State, fact: ProjectedEvent): State
+}
 
 interface StagedEvent {
   event: DomainEvent
@@ -76,13 +87,11 @@ export class UnitOfWork {
     command: Command,
   ): Promise<Event[]> {
     const stream = await this.load(decider.category, streamId)
-    const stored = this.fold(decider, streamId, stream.past)
-    const staged = stream.staged.map(({ event }) => event as Event)
-    const state = staged.reduce((now, event) => decider.evolve(now, event), stored)
-    const events = decider.decide(command, state)
-    for (const event of events) {
-      stream.staged.push({ event, schemaVersion: schemaVersionOf(decider, event.type) })
-      for (const claim of event.claims ?? []) this.overlay(streamId, claim)
+    const events = decider.decide(command, this.stateOf(decider, streamId, stream))
+    const staged = events.map((event) => ({ event, schemaVersion: schemaVersionOf(decider, event.type) }))
+    for (const each of staged) {
+      stream.staged.push(each)
+      for (const claim of each.event.claims ?? []) this.overlay(streamId, claim)
     }
     return events
   }
@@ -100,16 +109,43 @@ export class UnitOfWork {
 
   /**
    * What is stored of some types of a category, in these streams where given, in order and in its current shape; and the append fails when
-   * another such event is stored before it: for rules that span streams. Reads all of them, so it is for what is rare. Throws UnknownEvent.
+   * another such event is stored before it: for rules that span streams. Reads all of them, so it is for what is rare. Throws UnknownEvent,
+   * and `TooLarge` over 64 MiB of data: `foldFacts` keeps no more than its state.
    */
-  async facts(
+  async facts(of: EventTypes, wanted: FactsWanted = {}): Promise<ProjectedEvent[]> {
+    let bytes = 0
+    const keep = (facts: ProjectedEvent[], fact: ProjectedEvent) => {
+      bytes += JSON.stringify(fact.data).length
+      if (bytes > maxFactsBytes)
+        throw new DomainError('TooLarge', `the facts of "${of.category}" are more than fit into memory; fold them`)
+      facts.push(fact)
+      return facts
+    }
+    return this.foldFacts(of, { initial: [], evolve: keep }, wanted)
+  }
+
+  /** As `facts`, folded as they are read: whatever there is, a few MiB of it are in memory at a time. Throws UnknownEvent. */
+  async foldFacts<State>(
     of: EventTypes,
+    fold: FactsFold<State>,
     { types = Object.keys(of.events), streams }: FactsWanted = {},
-  ): Promise<ProjectedEvent[]> {
-    const stored = await this.everyEvent(types)
-    this.require({ after: stored.at(-1)?.position ?? 0n, types, ...(streams && { streams }) })
-    const wanted = streams ? stored.filter(({ streamId }) => streams.includes(streamId)) : stored
-    return wanted.map((event) => toCurrent(of, event))
+  ): Promise<State> {
+    const wanted = streams && new Set(streams)
+    let { initial: state } = fold
+    let after = 0n
+    let limit = firstFactsPerRead
+    for (;;) {
+      const page = await this.log.read(after, limit, { types, maxBytes: factsBytesPerRead })
+      for (const event of page)
+        if (!wanted || wanted.has(event.streamId)) state = fold.evolve(state, toCurrent(of, event))
+      const last = page.at(-1)
+      if (!last) break
+      after = last.position
+      // The database looks at the size of as many events as it is asked for: no more than will fit, give or take.
+      limit = Math.min(page.length * 2, mostFactsPerRead)
+    }
+    this.require({ after, types, ...(streams && { streams }) })
+    return state
   }
 
   /** As `facts`, for what was read elsewhere, at the position `after`. Several conditions must all hold. */
@@ -130,16 +166,6 @@ export class UnitOfWork {
     return accepted(verdict)
   }
 
-  private async everyEvent(types: string[]): Promise<RecordedEvent[]> {
-    const stored: RecordedEvent[] = []
-    for (let more = true; more;) {
-      const page = await this.log.read(stored.at(-1)?.position ?? 0n, factsPerRead, { types })
-      for (const event of page) stored.push(event)
-      more = page.length === factsPerRead
-    }
-    return stored
-  }
-
   private async load(category: string, streamId: string): Promise<StagedStream> {
     this.loading.set(streamId, this.loading.get(streamId) ?? loadPast(this.log, this.snapshots, streamId))
     const past = (await this.loading.get(streamId)) as Past
@@ -147,6 +173,23 @@ export class UnitOfWork {
     const stream = this.streams.get(streamId) ?? { category, past, staged: [] }
     this.streams.set(streamId, stream)
     return stream
+  }
+
+  /** The past is folded once for the decisions that one decider takes on a stream; each goes on with what the ones before have staged. */
+  private stateOf<State, Event extends DomainEvent>(
+    decider: Decider<State, never, Event>,
+    streamId: string,
+    stream: StagedStream,
+  ): State {
+    const before =
+      stream.folded?.decider === decider
+        ? stream.folded
+        : { state: this.fold(decider, streamId, stream.past), staged: 0 }
+    const state = stream.staged
+      .slice(before.staged)
+      .reduce((now, { event }) => decider.evolve(now, event as Event), before.state as State)
+    stream.folded = { decider, state, staged: stream.staged.length }
+    return state
   }
 
   private fold<State, Event extends DomainEvent>(
