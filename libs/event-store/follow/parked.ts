@@ -1,4 +1,5 @@
 import { DomainError } from '@mcpctl/contracts'
+import { withClient } from '@mcpctl/postgres/transaction'
 import type { Pool, PoolClient } from 'pg'
 import { asDomainError } from '../database-errors'
 import { eventsAt } from '../rows'
@@ -6,7 +7,6 @@ import type { ProjectedEvent } from '../types'
 import { beginText, resume, type Move } from './checkpoint'
 import { applyUntilPoison, type Model, type Poison } from './parking'
 import { foldsOf, type Projection } from './projection'
-import { withClient } from './transaction'
 
 // Any of them may hold a megabyte.
 const replayedAtOnce = 20

@@ -1,3 +1,4 @@
+import { withClient } from '@mcpctl/postgres/transaction'
 import type { Pool, PoolClient } from 'pg'
 import { isTransient } from '../database-errors'
 import type { ProjectedEvent } from '../types'
@@ -8,7 +9,6 @@ import { applyAndPark, applyUntilPoison, park, parkBehind, sortOut, textOf, type
 import { PositionWaiters } from './position-waiters'
 import { apply, foldsOf, type Projection } from './projection'
 import { ReadAhead, type Batch } from './read-ahead'
-import { withClient } from './transaction'
 
 const firstRetryMs = 50
 // Well below what a write waits for its view.

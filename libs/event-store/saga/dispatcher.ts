@@ -1,8 +1,8 @@
+import { withClient } from '@mcpctl/postgres/transaction'
 import type { Pool, PoolClient } from 'pg'
 import { isTransient } from '../database-errors'
 import type { Follower } from '../follow/follower'
 import { textOf } from '../follow/parking'
-import { withClient } from '../follow/transaction'
 import { isSending, postpone, remove, takeDue, type Due, type Sender } from './outbox'
 import type { SagaMessage } from './saga'
 

@@ -1,10 +1,10 @@
 import { Body, Controller, Get, HttpCode, Inject, Param, Post } from '@nestjs/common'
 import { didYouMean, DomainError } from '@mcpctl/contracts'
 import { modelStatus, requestRebuild, type ModelStatus, type RebuildableModel } from '@mcpctl/event-store'
+import { inTransaction } from '@mcpctl/postgres'
 import { AskedBy, type Asked } from '@mcpctl/resource'
 import { STORE, type Store } from '../store/store'
 import { OperatorLog, withReason } from './operator-log'
-import { inTransaction } from './transaction'
 
 /** Positions travel as text: a JSON number would lose digits beyond 2^53. */
 const shown = ({ position, head, rebuild, ...status }: ModelStatus) => ({

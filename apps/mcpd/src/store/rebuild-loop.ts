@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { DomainError } from '@mcpctl/contracts'
 import { Builder, modelStatus, requestRebuild, type RebuildableModel } from '@mcpctl/event-store'
+import { inTransaction } from '@mcpctl/postgres'
 import type { Logger } from 'pino'
 import { OperatorLog } from '../admin/operator-log'
 import type { Store } from './store'
@@ -79,21 +80,21 @@ export class RebuildLoop {
     const found = outdated.get(model.name)
     const status = await modelStatus(pool, model.name)
     if (found === undefined || status.fold !== found || status.rebuild) return
-    const tx = await pool.connect()
+    const meta = { actor: leader, reason: 'the code that folds it has changed' }
     try {
-      await tx.query('begin')
-      const version = await requestRebuild(tx, model)
-      const meta = { actor: leader, reason: 'the code that folds it has changed' }
-      const answer = { version }
-      const data = { version }
-      await new OperatorLog(log).record(tx, { meta }, { processor: model.name, type: 'RebuildRequested', data, answer })
-      await tx.query('commit')
+      await inTransaction(pool, async (tx) => {
+        const version = await requestRebuild(tx, model)
+        const done = {
+          processor: model.name,
+          type: 'RebuildRequested',
+          data: { version },
+          answer: { version },
+        } as const
+        await new OperatorLog(log).record(tx, { meta }, done)
+      })
     } catch (error) {
-      await tx.query('rollback').catch(() => undefined)
       // Somebody was faster.
       if (!(error instanceof DomainError && error.code === 'Conflict')) throw error
-    } finally {
-      tx.release()
     }
   }
 
