@@ -98,7 +98,7 @@ export class UnitOfWork {
 
   /** The stream that holds a key, with what this unit has staged taken into account. */
   async owner(scope: string, key: string): Promise<string | undefined> {
-    const id = `${scope}\n${key}`
+    const id = claimId(scope, key)
     return this.claims.has(id) ? this.claims.get(id) : this.log.claimOwner(scope, key)
   }
 
@@ -207,7 +207,7 @@ export class UnitOfWork {
   }
 
   private overlay(streamId: string, claim: ClaimChange): void {
-    this.claims.set(`${claim.scope}\n${claim.key}`, claim.op === 'take' ? streamId : undefined)
+    this.claims.set(claimId(claim.scope, claim.key), claim.op === 'take' ? streamId : undefined)
   }
 
   private appends(): StreamAppend[] {
@@ -230,6 +230,9 @@ export class UnitOfWork {
       }))
   }
 }
+
+// As JSON, so that no two keys are taken for one another.
+const claimId = (scope: string, key: string): string => JSON.stringify([scope, key])
 
 const accepted = (verdict: Verdict): Verdict & { status: 'ok' | 'duplicate' } => {
   switch (verdict.status) {

@@ -13,24 +13,27 @@ export type KeyRow = { subject: string } & (
 export interface StoredKeys {
   store: string
   origin: string
+  /** The database's clock: RFC 3339, UTC, microseconds. */
+  now: string
   rows: KeyRow[]
 }
 
-const columns = `k.subject, k.key_id::text as key, k.kek_id as kek, k.wrapped,
-  to_char(k.forgotten_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as "forgottenAt"`
+const timeText = (time: string) => `to_char(${time} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
+const columns = `k.subject, k.key_id::text as key, k.kek_id as kek, k.wrapped, ${timeText('k.forgotten_at')} as "forgottenAt"`
 
 /** The rows of these subjects, or of all, in the order of their names. */
 export const keysOf = async (db: Queryable, subjects: readonly string[] | null): Promise<StoredKeys> => {
-  const rows = await run<KeyRow & { store: string; origin: string }>(db, {
+  const rows = await run<KeyRow & { store: string; origin: string; now: string }>(db, {
     name: 'es-subject-keys',
-    text: `select s.id::text as store, s.origin_id::text as origin, ${columns}
+    text: `select s.id::text as store, s.origin_id::text as origin, ${timeText('now()')} as now, ${columns}
       from es.store s left join es.subject_key k on $1::text[] is null or k.subject = any ($1) order by k.subject`,
     values: [subjects],
   })
   const [first] = rows
   if (!first) throw new Error('es.store is empty: the migrations have not run')
   // Without any key there is still the store's row.
-  return { store: first.store, origin: first.origin, rows: rows.filter(({ subject }) => (subject as unknown) !== null) }
+  const { store, origin, now } = first
+  return { store, origin, now, rows: rows.filter(({ subject }) => (subject as unknown) !== null) }
 }
 
 /**
@@ -85,6 +88,6 @@ const run = async <Row extends object>(
     // restrict_violation: the table's own rule, which names the subject.
     if (error instanceof Error && 'code' in error && error.code === '23001')
       throw new DomainError('Conflict', error.message, { cause: error })
-    throw asDomainError(error)
+    throw asDomainError(error, 'what was asked of the keys of subjects')
   }
 }

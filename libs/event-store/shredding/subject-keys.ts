@@ -5,6 +5,7 @@ import { v4 as uuidv4 } from 'uuid'
 import { checkPayload } from '../append/payload'
 import type { Json } from '../types'
 import { decrypt, encrypt, fingerprint, randomKey, toKey, type Key } from './cipher'
+import { authenticated, verified, type ExportedKey, type ExportedKeys } from './key-list'
 import { createKey, destroyKey, keysOf, storeKeys, type KeyRow, type Queryable } from './key-rows'
 import { Forgotten, Undecryptable } from './outcomes'
 
@@ -31,9 +32,6 @@ export type Sealed = {
   /** Base64. Values of the same 64 bytes of length look the same. */
   ciphertext: string
 }
-
-/** A key as it travels in a backup, or the news that its subject is forgotten. */
-export type ExportedKey = { subject: string } & ({ key: string; wrapped: string } | { forgottenAt: string })
 
 const paddedTo = 64
 
@@ -101,30 +99,33 @@ export class SubjectKeys {
   }
 
   /**
-   * Every key, wrapped for the one who holds `transportKey` instead, and every tombstone; by name of the subject. The tombstones alone are the list of
-   * what must stay forgotten after an older backup is restored. Throws `Undecryptable` rather than leave a key out.
+   * Every key, wrapped for the one who holds `transportKey` instead, and every tombstone, under one MAC. The tombstones alone are what must stay
+   * forgotten after an older backup is restored. Throws `Undecryptable` rather than leave a key out, `Unavailable`.
    */
-  async exportKeys(transportKey: Key): Promise<ExportedKey[]> {
+  async exportKeys(transportKey: Key, { only }: { only?: 'tombstones' } = {}): Promise<ExportedKeys> {
     const transport = toKey(transportKey)
-    const { store, rows } = await keysOf(this.pool, null)
-    return rows.map((row) => {
+    const { store, now, rows } = await keysOf(this.pool, null)
+    const wanted = only === 'tombstones' ? rows.filter(({ key }) => key === null) : rows
+    const keys = wanted.map((row): ExportedKey => {
       const { subject, key } = row
       if (key === null) return { subject, forgottenAt: row.forgottenAt }
       const material = this.unwrap(store, row).export()
       return { subject, key, wrapped: encrypt(transport, material, transportPlace(subject, key)).toString('base64') }
     })
+    return authenticated(transport, now, keys)
   }
 
   /**
    * Takes over exported keys and tombstones, all or nothing. A tombstone wins, here or there, before or after: no backup brings back who
-   * was forgotten. After `importEvents`, which makes another store of this one and refuses to where keys are. Throws `Undecryptable` for another
-   * transport key or an altered key (tombstones are not signed: keep the list as safe as the keys), `Conflict` when a subject has another key here, `Unavailable`.
+   * was forgotten here, or in any list that was taken over. After `importEvents`, which makes another store of this one and refuses to where keys
+   * are. Throws `Invalid` for a list that was altered or made with another transport key, `Conflict` when a subject has another key here, `Unavailable`.
    */
-  async importKeys(exported: readonly ExportedKey[], transportKey: Key): Promise<void> {
+  async importKeys(exported: ExportedKeys, transportKey: Key): Promise<void> {
     const transport = toKey(transportKey)
+    const items = verified(transport, exported)
     const { store } = await keysOf(this.pool, [])
     const rows = new Map<string, KeyRow>()
-    for (const item of exported) {
+    for (const item of items) {
       const row = this.imported(store, transport, item)
       if (row.key === null || rows.get(item.subject)?.key !== null) rows.set(item.subject, row)
     }
