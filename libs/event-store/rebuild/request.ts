@@ -18,6 +18,8 @@ export interface ModelStatus {
   head: bigint
   status: string
   lastError?: string
+  /** How fast its builder folded it, as last measured there; absent for a version that was never rebuilt. */
+  eventsPerSecond?: number
   rebuild?: RebuildStatus
 }
 
@@ -70,13 +72,14 @@ interface StatusRow {
   head: string
   status: string
   last_error: string | null
+  events_per_second: number | null
   build: (Omit<BuildRow, 'position'> & { position: string }) | null
 }
 
 // One statement: a swap in between would show neither the old version with its successor nor the new one.
 const statusText = `
   select coalesce(a.model_version, 0) as version, coalesce(a.fold, '') as fold, coalesce(a.position, 0)::text as position,
-    coalesce((select max(position) from es.event), 0)::text as head, coalesce(a.status, 'running') as status, a.last_error,
+    coalesce((select max(position) from es.event), 0)::text as head, coalesce(a.status, 'running') as status, a.last_error, a.events_per_second,
     case when b.processor is not null then json_build_object('model_version', b.model_version, 'position', b.position::text,
       'status', b.status, 'fold', b.fold, 'events_per_second', b.events_per_second, 'attempts', b.attempts, 'last_error', b.last_error)
     end as build
@@ -87,7 +90,7 @@ const statusText = `
 /** How a model stands, as the database has it: the same in every process. */
 export const modelStatus = async (db: Pool | PoolClient, name: string): Promise<ModelStatus> => {
   const { rows } = await db.query<StatusRow>(statusText, [name])
-  const { version, fold, position, head, status, last_error, build } = rows[0] as StatusRow
+  const { version, fold, position, head, status, last_error, events_per_second, build } = rows[0] as StatusRow
   return {
     name,
     version,
@@ -96,6 +99,7 @@ export const modelStatus = async (db: Pool | PoolClient, name: string): Promise<
     head: BigInt(head),
     status,
     ...(last_error !== null && { lastError: last_error }),
+    ...(events_per_second !== null && { eventsPerSecond: events_per_second }),
     ...(build && { rebuild: toRebuild(toBuild(build)) }),
   }
 }

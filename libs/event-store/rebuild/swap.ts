@@ -43,7 +43,7 @@ export const swap = async (tx: PoolClient, { model, catchUp, patienceMs }: Swap)
   const position = upTo > build.position ? upTo : build.position
   await advance(tx, model.name, { position, phase: 'swapping' })
   await tx.query(
-    `update es.checkpoint set active = true, status = 'running', events_per_second = null where processor = $1 and model_version = $2`,
+    `update es.checkpoint set active = true, status = 'running' where processor = $1 and model_version = $2`,
     [model.name, modelVersion],
   )
   await tx.query(`select pg_notify('es_checkpoint', $1), pg_notify('es_event', $2)`, [
