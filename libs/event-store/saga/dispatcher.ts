@@ -1,4 +1,4 @@
-import { withClient } from '@mcpctl/postgres/transaction'
+import { inTransaction, withClient } from '@mcpctl/postgres/transaction'
 import type { Pool, PoolClient } from 'pg'
 import { isTransient } from '../database-errors'
 import type { Follower } from '../follow/follower'
@@ -11,6 +11,8 @@ const slowestRetryMs = 30_000
 const awayRetryMs = 1_000
 // Three times within what an idle transaction may last.
 const heartbeatMs = 300
+// The line is dead when it has not answered so many beats.
+const silentMs = 5_000
 // Nobody is told when one that froze loses its transaction.
 const lookAgainMs = 250
 
@@ -24,7 +26,10 @@ export interface DispatcherOptions<Output extends object> {
   dispatch: Dispatch<Output>
   maxAttempts: number
   timeoutMs: number
+  /** Told after the message was parked. Throws nothing. */
   onParked: (message: SagaMessage<Output>, error: string) => void
+  /** Told when something goes wrong, once until something else does. Throws nothing. */
+  onError: (error: string) => void
 }
 
 /**
@@ -37,6 +42,11 @@ export class Dispatcher<Output extends object> {
   private rouses = 0
   private wake: () => void = () => {}
   private contended = false
+  /** In a row, of steps that could not even say what is wrong with a message. */
+  private failures = 0
+  private stepError: string | undefined
+  /** Why the last message that was tried was not taken. */
+  private messageError: string | undefined
   private unsubscribe: () => void = () => {}
 
   constructor(private readonly options: DispatcherOptions<Output>) {}
@@ -55,6 +65,9 @@ export class Dispatcher<Output extends object> {
     this.rouse()
     await this.running
     this.running = undefined
+    this.failures = 0
+    this.stepError = undefined
+    this.messageError = undefined
   }
 
   rouse(): void {
@@ -62,28 +75,63 @@ export class Dispatcher<Output extends object> {
     this.wake()
   }
 
+  /** What last went wrong, until something goes right. `isFailing`: nothing at all gets sent, and it is tried later and later. */
+  get trouble(): { error: string; isFailing: boolean } | undefined {
+    const error = this.stepError ?? this.messageError
+    return error === undefined ? undefined : { error, isFailing: this.failures > 0 }
+  }
+
   private async run() {
     while (!this.stopping) {
       const rouses = this.rouses
-      // With the database away the follower's next beat is soon enough.
-      const more = await withClient(this.options.pool, (tx) => this.step(tx)).catch(() => false)
-      if (!more && rouses === this.rouses) await this.sleep()
+      const more = await this.tryStep()
+      if (this.failures > 0) await this.sleep(Math.min(firstRetryMs * 2 ** this.failures, awayRetryMs))
+      else if (!more && rouses === this.rouses) await this.sleep(this.contended ? lookAgainMs : undefined)
     }
   }
 
-  /** Until roused, and not for long while somebody else has a message that is due. */
-  private async sleep(): Promise<void> {
+  /** Until roused, and not for longer than `ms`; a failing one is roused by `stop` alone. */
+  private async sleep(ms: number | undefined): Promise<void> {
+    if (this.stopping) return
     await new Promise<void>((resolve) => {
-      const timer = this.contended ? setTimeout(resolve, lookAgainMs) : undefined
+      const timer = ms === undefined ? undefined : setTimeout(resolve, ms)
       this.wake = () => {
+        if (this.failures > 0 && !this.stopping) return
         clearTimeout(timer)
         resolve()
       }
     })
   }
 
-  /** One message in one transaction. True if there may be more. */
-  private async step(tx: PoolClient): Promise<boolean> {
+  private async tryStep(): Promise<boolean> {
+    try {
+      const more = await this.step()
+      this.failures = 0
+      this.stepError = undefined
+      return more
+    } catch (error) {
+      this.failures++
+      this.tell(error, this.stepError)
+      this.stepError = textOf(error)
+      return false
+    }
+  }
+
+  /** One message. True if there may be more. */
+  private async step(): Promise<boolean> {
+    const place: { due?: Due<Output> } = {}
+    try {
+      return await withClient(this.options.pool, (tx) => this.sendNext(tx, place), { silentMs })
+    } catch (error) {
+      if (!place.due || isTransient(error)) throw error
+      // It can be sent and not be marked as sent, or the like: a fault like any other, or it would be sent for ever.
+      await this.fail(place.due, error)
+      return true
+    }
+  }
+
+  /** In one transaction, which holds the message while it is sent. */
+  private async sendNext(tx: PoolClient, place: { due?: Due<Output> }): Promise<boolean> {
     await tx.query(`begin isolation level read committed; set local idle_in_transaction_session_timeout = '1s'`)
     const due = await takeDue<Output>(tx, this.options.saga)
     if (!due) {
@@ -91,11 +139,26 @@ export class Dispatcher<Output extends object> {
       await tx.query('rollback')
       return false
     }
+    place.due = due
     const failure = await this.send(tx, due.message)
-    if (failure) await this.failed(tx, due, failure.error)
-    else await remove(tx, due.message.id)
+    const told = failure ? await this.postponed(tx, due, failure.error) : await this.sent(tx, due)
     await tx.query('commit')
+    told()
     return true
+  }
+
+  private async sent(tx: PoolClient, { message }: Due<Output>): Promise<() => void> {
+    await remove(tx, message.id)
+    return () => (this.messageError = undefined)
+  }
+
+  private async fail(due: Due<Output>, error: unknown): Promise<void> {
+    const told = await inTransaction(this.options.pool, async (tx) => {
+      // Somebody else may have it by now.
+      await tx.query(`set local lock_timeout = '1s'`)
+      return this.postponed(tx, due, error)
+    })
+    told()
   }
 
   private async send(tx: PoolClient, message: SagaMessage<Output>): Promise<{ error: unknown } | undefined> {
@@ -116,15 +179,24 @@ export class Dispatcher<Output extends object> {
     }
   }
 
-  private async failed(tx: PoolClient, { message, attempts }: Due<Output>, error: unknown) {
+  /** What is to be told once this has committed. */
+  private async postponed(tx: PoolClient, { message, attempts }: Due<Output>, error: unknown): Promise<() => void> {
     const { maxAttempts, onParked } = this.options
     const away = isTransient(error)
     const retryMs = away ? awayRetryMs : Math.min(firstRetryMs * 2 ** attempts, slowestRetryMs)
     const parks = !away && attempts + 1 >= maxAttempts
+    await postpone(tx, { id: message.id, error: textOf(error), counts: !away, retryMs, parks })
+    return () => {
+      this.tell(error, this.messageError)
+      this.messageError = textOf(error)
+      if (parks) onParked(message, textOf(error))
+      else setTimeout(() => this.rouse(), retryMs).unref()
+    }
+  }
+
+  private tell(error: unknown, before: string | undefined): void {
     const text = textOf(error)
-    await postpone(tx, { id: message.id, error: text, counts: !away, retryMs, parks })
-    if (parks) onParked(message, text)
-    else setTimeout(() => this.rouse(), retryMs).unref()
+    if (text !== before) this.options.onError(text)
   }
 }
 

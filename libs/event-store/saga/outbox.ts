@@ -1,5 +1,7 @@
 import type { Pool, PoolClient } from 'pg'
 import { DomainError } from '@mcpctl/contracts'
+import { validate as isUuid } from 'uuid'
+import { answered } from '../database-errors'
 import type { JsonObject, ProjectedEvent } from '../types'
 import type { SagaMessage } from './saga'
 
@@ -137,13 +139,13 @@ export interface ParkedMessage {
   queued: number
 }
 
-/** What sagas could not get sent, for the people who have to decide about it. Works from any process. */
+/** What sagas could not get sent, for the people who have to decide about it. Works from any process. Throws `Unavailable`. */
 export class Outbox {
   constructor(private readonly pool: Pool) {}
 
   /** In the order of the log; of one saga, or of all. */
   async parked(saga?: string): Promise<ParkedMessage[]> {
-    const { rows } = await this.pool.query<Omit<ParkedMessage, 'position'> & { position: string }>(
+    const query = this.pool.query<Omit<ParkedMessage, 'position'> & { position: string }>(
       `select o.id::text, o.processor as saga, o.instance, o.position::text, o.output, o.last_error as error, o.attempts, (
          select count(*)::integer from es.outbox behind where behind.processor = o.processor
            and behind.instance = o.instance and (behind.position, behind.ordinal) > (o.position, o.ordinal)) as queued
@@ -151,10 +153,11 @@ export class Outbox {
        order by o.position, o.processor, o.ordinal`,
       [saga ?? null],
     )
+    const { rows } = await answered('listing parked messages', query)
     return rows.map((row) => ({ ...row, position: BigInt(row.position) }))
   }
 
-  /** Has it sent again, with the attempts of a new one. Throws NotFound for what is not parked. */
+  /** Has it sent again, with the attempts of a new one. Throws `NotFound` for what is not parked. */
   async retry(id: string): Promise<void> {
     await this.decide(
       `update es.outbox set status = 'pending', attempts = 0, due_at = clock_timestamp() where id = $1 and status = 'parked'`,
@@ -162,13 +165,19 @@ export class Outbox {
     )
   }
 
-  /** Gives it up, for ever; the instance goes on with what waits behind it. Throws NotFound for what is not parked. */
+  /** Gives it up, for ever; the instance goes on with what waits behind it. Throws `NotFound` for what is not parked. */
   async skip(id: string): Promise<void> {
     await this.decide(`delete from es.outbox where id = $1 and status = 'parked'`, id)
   }
 
   private async decide(text: string, id: string) {
-    const { rowCount } = await this.pool.query(text, [id])
-    if (rowCount === 0) throw new DomainError('NotFound', `no message "${id}" is parked`)
+    const decided = isUuid(id)
+      ? await answered('what was asked of a parked message', this.pool.query(text, [id]))
+      : undefined
+    if (!decided?.rowCount)
+      throw new DomainError(
+        'NotFound',
+        `no message "${id}" is parked: it was sent, retried or skipped before, or never was`,
+      )
   }
 }

@@ -1,5 +1,6 @@
-import { withClient } from '@mcpctl/postgres/transaction'
+import { inTransaction } from '@mcpctl/postgres/transaction'
 import type { Pool } from 'pg'
+import { answered } from '../database-errors'
 import type { EventCatalogue } from '../decide/catalogue'
 import type { Follower } from '../follow/follower'
 import { textOf, type Poison } from '../follow/parking'
@@ -10,7 +11,7 @@ import type { EventMeta, ProjectedEvent } from '../types'
 import { Dispatcher, type Dispatch } from './dispatcher'
 import { handleEvents } from './handle-events'
 import { instanceStream, sagaCategory, type Saga, type SagaMessage } from './saga'
-import { enter, setBack } from './standing'
+import { enter, reset } from './standing'
 
 const retryMs = 500
 
@@ -36,6 +37,8 @@ export interface SagaRunnerOptions<State, Output extends object> {
   onParkedEvent?: (poison: Poison) => void
   /** Told of a message that `dispatch` kept throwing at; see `Outbox`. */
   onParkedMessage?: (message: SagaMessage<Output>, error: string) => void
+  /** Told of what keeps the saga from beginning or its messages from being sent, once until it is something else: for a log. */
+  onError?: (error: string) => void
 }
 
 /**
@@ -50,6 +53,7 @@ export class SagaRunner<State, Output extends object> {
   readonly projection: Projection
   private readonly projector: Projector
   private readonly dispatcher: Dispatcher<Output>
+  private readonly onError: (error: string) => void
   private entering: Promise<void> | undefined
   /** Why the saga could not even begin. */
   private refusal: string | undefined
@@ -60,8 +64,19 @@ export class SagaRunner<State, Output extends object> {
     const { saga, pool, follower, maxAttempts = 10, dispatchTimeoutMs: timeoutMs = 30_000, onParkedEvent } = options
     if (!/^[A-Za-z0-9-]+$/.test(saga.name)) throw new Error(`"${saga.name}" is no name for a saga`)
     if (!Number.isSafeInteger(saga.version) || saga.version < 1) throw new Error('the version of a saga is 1 or more')
-    const { dispatch, onParkedMessage: onParked = () => {} } = options
-    this.dispatcher = new Dispatcher({ pool, follower, saga, dispatch, maxAttempts, timeoutMs, onParked })
+    const onParked = quiet(options.onParkedMessage)
+    this.onError = quiet(options.onError)
+    const { onError } = this
+    this.dispatcher = new Dispatcher({
+      pool,
+      follower,
+      saga,
+      dispatch: options.dispatch,
+      maxAttempts,
+      timeoutMs,
+      onParked,
+      onError,
+    })
     this.projection = {
       name: saga.name,
       fold: String(saga.version),
@@ -97,43 +112,63 @@ export class SagaRunner<State, Output extends object> {
     return this.projector.waitFor(position, timeoutMs)
   }
 
-  /** `waiting` while a higher version of the saga runs elsewhere. */
+  /**
+   * `waiting` while a higher version of the saga runs elsewhere; `failing` also while nothing can be sent. `lastError` tells too why a message
+   * was not taken, until one is.
+   */
   status(): ProjectorStatus {
     const status = this.projector.status()
-    return this.refusal === undefined ? status : { ...status, status: 'failing', lastError: this.refusal }
+    if (this.refusal !== undefined) return { ...status, status: 'failing', lastError: this.refusal }
+    const { trouble } = this.dispatcher
+    if (!trouble || status.lastError !== undefined) return status
+    return { ...status, ...(trouble.isFailing && { status: 'failing' }), lastError: trouble.error }
   }
 
   /**
    * Has the saga learn its state anew from the beginning of the log, without doing again what it has done. What is in the outbox is still
-   * sent. Throws `Conflict` while events are parked, `Unavailable`.
+   * sent. Throws `Conflict` while events are parked, and when a higher version of the saga has taken over; `Unavailable`.
    */
   async reset(): Promise<void> {
     const { name, version } = this.options.saga
-    await withClient(this.options.pool, async (tx) => {
-      await tx.query('begin')
-      await tx.query('select from es.checkpoint where processor = $1 and active for update', [name])
-      await setBack(tx, { saga: name, version })
-      await tx.query('commit')
-    })
+    await answered(
+      `resetting saga "${name}"`,
+      inTransaction(this.options.pool, (tx) => reset(tx, { saga: name, version })),
+    )
+  }
+
+  private refuse(error: string) {
+    if (error !== this.refusal) this.onError(error)
+    this.refusal = error
   }
 
   private async enter() {
     const { pool, saga, history } = this.options
     while (!this.stopping) {
       try {
-        await withClient(pool, (tx) => enter(tx, { saga: saga.name, version: saga.version }, history === 'act'))
+        await inTransaction(pool, (tx) => enter(tx, { saga: saga.name, version: saga.version }, history === 'act'))
         this.refusal = undefined
         this.projector.start()
         this.dispatcher.start()
         return
       } catch (error) {
-        this.refusal = textOf(error)
+        this.refuse(textOf(error))
         // The database is away, or events of the lower version are parked: those have to be dealt with first.
         await new Promise((resolve) => setTimeout(resolve, retryMs))
       }
     }
   }
 }
+
+/** Who listens is not part of this: what they throw stops nothing here. */
+const quiet =
+  <Told extends unknown[]>(tell: ((...told: Told) => void) | undefined) =>
+  (...told: Told): void => {
+    try {
+      tell?.(...told)
+    } catch {
+      // Theirs to handle.
+    }
+  }
 
 const queueOf = <State, Output extends object>(
   saga: Saga<State, Output>,

@@ -18,7 +18,7 @@ export const standingOf = async (tx: PoolClient, saga: string): Promise<Standing
     values: [saga],
   })
   const [row] = rows
-  if (!row) throw new Error(`saga "${saga}" has no checkpoint`)
+  if (!row) throw new DomainError('Conflict', `saga "${saga}" has no checkpoint: start it first`)
   return { generation: row.generation, liveFrom: BigInt(row.from) }
 }
 
@@ -53,7 +53,7 @@ interface Entry {
 
 /**
  * Makes the checkpoint of a saga that is new to this log, from where on it acts: from the beginning, or from now. One that a lower version
- * has left is set back to learn anew. Commits.
+ * has left is set back to learn anew.
  */
 export const enter = async (tx: PoolClient, { saga, version }: Entry, actsOnHistory: boolean): Promise<void> => {
   await tx.query(
@@ -62,20 +62,34 @@ export const enter = async (tx: PoolClient, { saga, version }: Entry, actsOnHist
      where not exists (select from es.checkpoint where processor = $1 and active) on conflict do nothing`,
     [saga, String(version), actsOnHistory],
   )
-  await tx.query('begin')
+  if ((await lockedVersion(tx, saga)) < version) await setBack(tx, { saga, version })
+}
+
+/** Sets the saga back, unless a higher version has left its checkpoint: what that one folds, a lower one does not understand. */
+export const reset = async (tx: PoolClient, { saga, version }: Entry): Promise<void> => {
+  const stored = await lockedVersion(tx, saga)
+  if (stored > version)
+    throw new DomainError(
+      'Conflict',
+      `saga "${saga}" runs in version ${stored}, and this program has version ${version}: reset it with the newer program`,
+    )
+  await setBack(tx, { saga, version })
+}
+
+/** The version that has left the checkpoint, which is locked; NaN when there is none. */
+const lockedVersion = async (tx: PoolClient, saga: string): Promise<number> => {
   const { rows } = await tx.query<{ fold: string }>(
     'select fold from es.checkpoint where processor = $1 and active for update',
     [saga],
   )
-  if (Number(rows[0]?.fold) < version) await setBack(tx, { saga, version })
-  await tx.query('commit')
+  return Number(rows[0]?.fold)
 }
 
 /**
  * Sends a saga back to the beginning of the log, to learn its state anew. What it has done it does not do again: live_from is where it stood, so
  * that events that it had not yet come to still have their effects. Throws Conflict while events are parked, whose effects would be lost.
  */
-export const setBack = async (tx: PoolClient, { saga, version }: Entry): Promise<void> => {
+const setBack = async (tx: PoolClient, { saga, version }: Entry): Promise<void> => {
   const { rows } = await tx.query<{ position: string }>(
     `select position::text from es.parked where processor = $1 and status = 'parked' order by position limit 1`,
     [saga],
