@@ -217,7 +217,9 @@ describe('A saga that meets faults', () => {
       let told = 0
       await started({
         maxAttempts: 1,
-        onParkedMessage: () => void told++,
+        onParkedMessage: () => {
+          told++
+        },
         dispatch: () => Promise.reject(new Error('refused')),
       })
       await happens('a', 'bad')
