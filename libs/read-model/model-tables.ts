@@ -16,6 +16,7 @@ export const tablesAt = (place: ModelPlace): ModelTables =>
     : { object: `rm.object_${place}`, reference: `rm.reference_${place}` }
 
 export const objectColumns = 'kind, uid, name, labels, from_position, to_position, object'
+export const objectColumnCount = objectColumns.split(',').length
 const referenceColumns = 'from_kind, from_uid, from_name, to_kind, to_name'
 
 /**

@@ -1,8 +1,8 @@
 import { setImmediate as immediately } from 'node:timers/promises'
 import type { ProjectedEvent } from '@mcpctl/event-store'
 import type { ClientBase } from 'pg'
-import { CopyRows, jsonField, textField } from './copy-rows'
-import { objectColumns, type ModelTables } from './model-tables'
+import { CopyRows, jsonbField, rowStart, textField, uuidField, widest } from './copy-rows'
+import { objectColumnCount, objectColumns, type ModelTables } from './model-tables'
 import { nextVersion, uidOf, type ProjectedKind } from './object-fold'
 import { currentVersions, endVersions, writeReferences, type EndedVersion, type Referrer } from './object-rows'
 import type { ObjectVersion } from './version'
@@ -10,13 +10,17 @@ import type { ObjectVersion } from './version'
 interface Kept {
   kind: ProjectedKind
   version: ObjectVersion
-  /** The spec as JSON. Most events leave it as it was, and it is the larger part of the object. */
-  spec: string
-  /** As a field of COPY. */
-  labels: string
+  /** The columns before the positions, as COPY takes them. */
+  head: string
+  /** As JSON, once they were written. Most events change one of them only. */
+  spec: string | undefined
+  status: string | undefined
   size: number
   isStored: boolean
 }
+
+/** Objects whose references wait to be written, before they are. */
+const mostReferrers = 5_000
 
 export interface LoaderOptions {
   tables: ModelTables
@@ -51,18 +55,30 @@ export class ObjectLoader {
     const relevant = events.filter(({ category }) => this.kinds.has(category))
     await this.fetch(tx, relevant)
     for (const event of relevant) this.apply(event)
-    this.forget()
+    await this.forget(tx)
     await this.rows.send(tx)
   }
 
   /** Writes what is in memory only. */
   async flush(tx: ClientBase): Promise<void> {
+    await this.endStored(tx)
     for (const kept of this.kept.values()) this.store(kept)
     await this.rows.send(tx)
     await this.rows.end()
+    await this.writeReferences(tx)
+  }
+
+  /** Ends versions in the table. Before others of the same objects come there: only one of each is current. */
+  private async endStored(tx: ClientBase): Promise<void> {
+    await this.rows.send(tx)
+    await this.rows.end()
     await endVersions(tx, this.options.tables, this.ended.splice(0))
-    await writeReferences(tx, this.options.tables, [...this.changed.values()])
+  }
+
+  private async writeReferences(tx: ClientBase): Promise<void> {
+    const changed = [...this.changed.values()]
     this.changed.clear()
+    await writeReferences(tx, this.options.tables, changed)
   }
 
   /** Lets go of the transaction, which can only be taken back then; the loader is of no use any more. */
@@ -76,13 +92,11 @@ export class ObjectLoader {
     // The first event of a stream has nothing before it.
     for (const event of events) if (event.version > 1 && !this.kept.has(uidOf(event))) missing.set(uidOf(event), event)
     if (missing.size === 0) return
-    await this.rows.end()
-    // What has ended must not be found as current.
-    await endVersions(tx, this.options.tables, this.ended.splice(0))
+    await this.endStored(tx)
     const found = await currentVersions(tx, this.options.tables, [...missing.keys()])
     for (const [uid, version] of found) {
       const kind = this.kinds.get(missing.get(uid)?.category ?? '')
-      if (kind) this.keep({ kind, version, ...measured(version), isStored: true })
+      if (kind) this.keep({ ...keptOf(kind, version), isStored: true })
     }
   }
 
@@ -94,8 +108,8 @@ export class ObjectLoader {
     const current = before?.version
     const next = nextVersion(kind, this.options.epoch, { current, event })
     if (next === current) return
-    const size = before && this.end(before, event.position)
-    if (next) this.keep({ kind, version: next, ...measured(next, before, size), isStored: false })
+    if (before) this.end(before, event.position)
+    if (next) this.keep(keptOf(kind, next, before))
     if (kind.references) this.changed.set(uid, { kind, uid, current: next })
   }
 
@@ -104,28 +118,39 @@ export class ObjectLoader {
     this.size += kept.size
   }
 
-  /** The length of its row, when it had to be written. */
-  private end(kept: Kept, to: bigint): number | undefined {
+  private end(kept: Kept, to: bigint): void {
     const { uid, from } = kept.version
     this.kept.delete(uid)
     this.size -= kept.size
-    if (kept.isStored) {
-      this.ended.push({ uid, from, to })
-      return undefined
-    }
-    const row = rowOf(kept, String(to))
-    this.rows.add(row)
-    return row.length
+    if (kept.isStored) this.ended.push({ uid, from, to })
+    else kept.size = this.write(kept, to)
   }
 
   private store(kept: Kept): void {
     if (kept.isStored) return
     kept.isStored = true
-    this.rows.add(rowOf(kept, '\\N'))
+    this.write(kept, null)
   }
 
-  private forget(): void {
+  /** Answers the length of the row. */
+  private write(kept: Kept, to: bigint | null): number {
+    const text = textOf(kept)
+    this.rows.begin(kept.head, mostOf(text))
+    this.rows.bigint(kept.version.from)
+    this.rows.bigint(to)
+    this.rows.text(text)
+    return kept.head.length + text.length
+  }
+
+  /** Makes room. */
+  private async forget(tx: ClientBase): Promise<void> {
     const { keptSize = 16 * 1024 * 1024 } = this.options
+    if (this.changed.size > mostReferrers) {
+      await this.endStored(tx)
+      await this.writeReferences(tx)
+    }
+    if (this.size <= keptSize) return
+    await this.endStored(tx)
     for (const [uid, kept] of this.kept) {
       if (this.size <= keptSize) return
       this.store(kept)
@@ -135,16 +160,38 @@ export class ObjectLoader {
   }
 }
 
-/** With the size that the version before had as a row, where that is known: to measure each costs as much as to fold it. */
-const measured = ({ object }: ObjectVersion, before?: Kept, size?: number): Pick<Kept, 'spec' | 'labels' | 'size'> => {
-  const { metadata, spec, status } = object
-  const past = before?.version.object
-  const specText = before && past?.spec === spec ? before.spec : JSON.stringify(spec)
-  const labels = before && past?.metadata.labels === metadata.labels ? before.labels : labelsField(metadata.labels)
-  return { spec: specText, labels, size: size ?? specText.length + sizeOf(metadata) + sizeOf(status) }
+/** Two positions and the lengths of three columns, beside the text. */
+const mostOf = (text: string): number => 28 + text.length * widest
+
+/**
+ * What of the version before is still right needs not to be made again. Nor is an object measured each time, which costs as much as to
+ * fold it: the row of the version before is about as long.
+ */
+const keptOf = (kind: ProjectedKind, version: ObjectVersion, before?: Kept): Kept => {
+  const { uid, object } = version
+  if (!before) {
+    const head = headOf(kind, uid, object)
+    return { kind, version, head, spec: undefined, status: undefined, size: sizeOf(object), isStored: false }
+  }
+  const past = before.version.object
+  const isSame = past.metadata.labels === object.metadata.labels && past.metadata.name === object.metadata.name
+  return {
+    kind,
+    version,
+    head: isSame ? before.head : headOf(kind, uid, object),
+    spec: past.spec === object.spec ? before.spec : undefined,
+    status: past.status === object.status ? before.status : undefined,
+    size: before.size,
+    isStored: false,
+  }
 }
 
-const labelsField = (labels: object) => jsonField(JSON.stringify(labels))
+const headOf = ({ kind }: ProjectedKind, uid: string, { metadata }: ObjectVersion['object']): string =>
+  rowStart(objectColumnCount) +
+  textField(kind) +
+  uuidField(uid) +
+  textField(metadata.name) +
+  jsonbField(JSON.stringify(metadata.labels))
 
 /** About how long a value is as JSON, without making the text. */
 const sizeOf = (value: unknown): number => {
@@ -156,8 +203,9 @@ const sizeOf = (value: unknown): number => {
 }
 
 /** The object as JSON.stringify would write it, made only when the version is written: kept texts would be most of the garbage. */
-const rowOf = ({ kind, version: { uid, from, object }, spec, labels }: Kept, to: string): string => {
-  const { metadata, status } = object
-  const text = `{"kind":${JSON.stringify(object.kind)},"metadata":${JSON.stringify(metadata)},"spec":${spec},"status":${JSON.stringify(status)}}`
-  return `${kind.kind}\t${uid}\t${textField(metadata.name)}\t${labels}\t${from}\t${to}\t${jsonField(text)}\n`
+const textOf = (kept: Kept): string => {
+  const { kind, metadata, spec, status } = kept.version.object
+  kept.spec ??= JSON.stringify(spec)
+  kept.status ??= JSON.stringify(status)
+  return `{"kind":${JSON.stringify(kind)},"metadata":${JSON.stringify(metadata)},"spec":${kept.spec},"status":${kept.status}}`
 }
