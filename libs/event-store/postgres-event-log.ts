@@ -19,6 +19,12 @@ import type {
 // Above the lock timeout of the append function: only a connection that is dead without saying so gets here.
 const answerWithinMs = 15_000
 
+/** The short answer to requests of one event each that were all accepted. */
+interface AllStored {
+  first: string
+  versions: number[]
+}
+
 type WireVerdict = { first?: string | null; last?: string | null; position?: string } & Record<string, unknown>
 
 export interface PostgresEventLogOptions {
@@ -110,8 +116,17 @@ const sendAppends = async (db: ClientBase | Pool, requests: EncodedRequest[]): P
     values: [`[${requests.map(({ json }) => json).join(',')}]`],
     query_timeout: answerWithinMs,
   }
-  const { rows } = await answered('the append', db.query<{ verdicts: WireVerdict[] }>(query))
-  return (rows[0]?.verdicts ?? []).map(toVerdict)
+  const { rows } = await answered('the append', db.query<{ verdicts: WireVerdict[] | AllStored }>(query))
+  const verdicts = rows[0]?.verdicts ?? []
+  return Array.isArray(verdicts) ? verdicts.map(toVerdict) : allStored(requests, verdicts)
+}
+
+const allStored = (requests: EncodedRequest[], { first, versions }: AllStored): Verdict[] => {
+  const start = BigInt(first)
+  return requests.map(({ streamId = '' }, n) => {
+    const position = start + BigInt(n)
+    return { status: 'ok', first: position, last: position, versions: { [streamId]: versions[n] ?? 0 } }
+  })
 }
 
 // Positions travel as text: a JSON number would lose digits beyond 2^53.

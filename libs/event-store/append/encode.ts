@@ -13,6 +13,8 @@ const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 export interface EncodedRequest {
   json: string
   bytes: number
+  /** The first stream that it names. */
+  streamId?: string | undefined
 }
 
 /**
@@ -40,7 +42,7 @@ export const encodeRequest = ({ streams, condition, fence, command }: AppendRequ
   const json = `{${parts.join(',')}}`
   const bytes = Buffer.byteLength(json)
   if (bytes > maxRequestBytes) throw new DomainError('TooLarge', `the append is larger than ${maxRequestBytes} bytes`)
-  return { json, bytes }
+  return { json, bytes, streamId: streams[0]?.streamId }
 }
 
 const encodeStream = (stream: StreamAppend, index: number): string => {

@@ -20,6 +20,7 @@ export class GroupCommit<Verdict> {
   private readonly queue: Waiting<Verdict>[] = []
   private queuedBytes = 0
   private flushing = false
+  private answered = 0
 
   constructor(
     private readonly send: (requests: EncodedRequest[]) => Promise<Verdict[]>,
@@ -39,10 +40,15 @@ export class GroupCommit<Verdict> {
 
   private async flushAll() {
     this.flushing = true
+    // One who asks again when nobody else did has nobody to wait for.
+    let waits = this.answered !== 1
     while (this.queue.length > 0) {
       // Those whom the last flush has answered ask again within this turn of the loop; they travel together.
-      await nextTurn()
-      await this.flush(this.takeBatch())
+      if (waits) await nextTurn()
+      const batch = this.takeBatch()
+      await this.flush(batch)
+      this.answered = batch.length
+      waits = true
     }
     this.flushing = false
   }
