@@ -41,6 +41,9 @@ const reasons: [RegExp, string][] = [
   [/^40/, 'another transaction came in between'],
 ]
 
+// Classes: 22 data. 23502 not null, 23514 a check.
+const unstorable = /^(22...|23502|23514)$/
+
 const reasonOf = (code: string): string =>
   reasons.find(([pattern]) => pattern.test(code))?.[1] ?? 'the database cannot be reached'
 
@@ -60,10 +63,14 @@ export const asDomainError = (error: unknown, attempted = 'the query'): unknown 
     return new DomainError('TooLarge', `${attempted} failed: it is larger than PostgreSQL can hold; split it`, {
       cause: error,
     })
-  if (code.startsWith('22'))
+  if (unstorable.test(code))
     return new DomainError('Invalid', `${attempted} failed: PostgreSQL cannot take one of the values`, { cause: error })
   return error
 }
+
+/** `es.store` says which store this is. Without it no hash can be checked and nothing be exported. */
+export const storeLost = (): DomainError =>
+  new DomainError('Conflict', 'es.store has no row: the migrations have not run, or it was deleted; restore a backup')
 
 /** What the database answers. Throws as `asDomainError` says. */
 export const answered = async <T>(attempted: string, query: Promise<T>): Promise<T> => {

@@ -1,9 +1,10 @@
 import { DomainError } from '@mcpctl/contracts'
 import type { ClientBase, Pool, QueryConfig } from 'pg'
-import { answered } from './database-errors'
+import { answered, storeLost } from './database-errors'
 import { encodeRequest } from './append/encode'
 import type { EncodedRequest } from './append/encode'
 import { GroupCommit } from './append/group-commit'
+import { checkShape } from './append/shape'
 import { eventsAfter, eventsMatching, eventsOfStream, streamExists } from './rows'
 import type {
   AppendRequest,
@@ -52,11 +53,13 @@ export class PostgresEventLog implements EventLog {
   }
 
   async append(request: AppendRequest): Promise<Verdict> {
+    checkShape(request)
     return this.commits.add(encodeRequest(request))
   }
 
   /** Appends as the last statement of the caller's own READ COMMITTED transaction, for rows that must commit with the events. */
   async appendWithin(transaction: ClientBase, request: AppendRequest): Promise<Verdict> {
+    checkShape(request)
     const [verdict] = await sendAppends(transaction, [encodeRequest(request)])
     return verdict as Verdict
   }
@@ -99,7 +102,7 @@ export class PostgresEventLog implements EventLog {
 
   async store(): Promise<{ id: string; epoch: number }> {
     const row = await this.first<{ id: string; epoch: number }>('select id::text, epoch from es.store')
-    if (!row) throw new Error('es.store is empty: the migrations have not run')
+    if (!row) throw storeLost()
     return row
   }
 

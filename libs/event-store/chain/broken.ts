@@ -22,6 +22,8 @@ export type Problem =
   | 'truncated'
   /** A seal is forged, replaced, signed by a key that is not trusted, or tells of another log. */
   | 'seal'
+  /** What keeps events from being changed, or some of them from being hidden, is not in place. */
+  | 'protection'
 
 /** The first fault that a check has found. */
 export interface Fault {

@@ -36,9 +36,13 @@ const signedBytes = ({ format, store, epoch, position, hash, sealedAt, previous,
 export const sealLine = (seal: Seal): string => canonicalize(seal) as string
 
 /** Throws `Invalid` unless the key is a private Ed25519 key. */
-export const signSeal = (facts: Omit<Seal, 'format' | 'keyId' | 'signature'>, privateKey: KeyObject): Seal => {
-  if (privateKey.type !== 'private' || privateKey.asymmetricKeyType !== 'ed25519')
+export const requireSealingKey = (key: KeyObject): void => {
+  if (key.type !== 'private' || key.asymmetricKeyType !== 'ed25519')
     throw new DomainError('Invalid', 'a log is sealed with a private Ed25519 key')
+}
+
+/** The seal of these facts, with a key that will do. */
+export const signSeal = (facts: Omit<Seal, 'format' | 'keyId' | 'signature'>, privateKey: KeyObject): Seal => {
   const unsigned = { ...facts, format: sealFormat, keyId: keyIdOf(privateKey) } as const
   return { ...unsigned, signature: sign(null, signedBytes(unsigned), privateKey).toString('base64') }
 }

@@ -1,10 +1,10 @@
-import { hash, type KeyObject } from 'node:crypto'
+import { createPublicKey, hash, type KeyObject } from 'node:crypto'
 import type { Pool } from 'pg'
 import { DomainError } from '@mcpctl/contracts'
-import { asDomainError } from '../database-errors'
+import { answered, storeLost } from '../database-errors'
 import { genesis } from './chain-check'
 import { chainFault } from './log-walk'
-import { sealLine, signSeal, type Seal } from './seal'
+import { isGenuine, keyIdOf, requireSealingKey, sealLine, signSeal, type Seal } from './seal'
 import { firstOf, keptFault, sealFault, storedFault, type SealedLog, type TrustedSeals } from './seal-check'
 import type { Verification } from './verification'
 
@@ -15,13 +15,8 @@ const sealObject = `jsonb_build_object('format', 'event-log-seal/1', 'store', or
   'hash', encode(s.hash, 'hex'), 'sealedAt', ${timeText('s.sealed_at')}, 'previous', encode(s.previous, 'hex'),
   'keyId', s.key_id, 'signature', translate(encode(s.signature, 'base64'), chr(10), ''))`
 
-const query = async <Row extends object>(pool: Pool, text: string, values: unknown[] = []): Promise<Row[]> => {
-  try {
-    return (await pool.query<Row>(text, values)).rows
-  } catch (error) {
-    throw asDomainError(error)
-  }
-}
+const query = async <Row extends object>(pool: Pool, text: string, values: unknown[] = []): Promise<Row[]> =>
+  (await answered('what was asked of the seals', pool.query<Row>(text, values))).rows
 
 /** The seals that the store holds, in order. */
 export const storedSeals = async (pool: Pool): Promise<Seal[]> => {
@@ -36,28 +31,32 @@ interface HeadRow {
   store: string
   epoch: number
   now: string
-  position: string
+  /** Null when there is no event. */
+  position: string | null
   hash: string
   last: Seal | null
 }
 
 const head = `select origin_id::text as store, epoch, ${timeText('clock_timestamp()')} as now, e.position::text,
     encode(e.hash, 'hex') as hash, (select ${sealObject} from es.seal s order by s.position desc limit 1) as last
-  from es.store join (select position, hash from es.event order by position desc limit 1) e on true`
+  from es.store left join (select position, hash from es.event order by position desc limit 1) e on true`
 
 /**
  * Seals the head of the log: signs its position and hash, and stores the seal. Undefined when nothing came after the last seal.
  * Before it signs, it checks everything since the last seal, so a seal never covers a log that was broken by then.
- * Any number of processes may do so at once. Throws `Conflict` when the log is broken, `Invalid` for another key than a private
+ * Any number of processes may do so at once. Throws `Conflict` when the log is broken or the last seal forged, `Invalid` for another key than a private
  * Ed25519 key, `Unavailable` when the database is away.
  */
 export const sealLog = async (pool: Pool, { privateKey }: { privateKey: KeyObject }): Promise<Seal | undefined> => {
+  requireSealingKey(privateKey)
   for (;;) {
     const [row] = await query<HeadRow>(pool, head)
-    const after = row?.last?.position ?? 0
-    if (!row || Number(row.position) === after) return undefined
-    refuseTruncated(Number(row.position), after)
-    const seal = await signHead(pool, row, privateKey)
+    if (!row) throw storeLost()
+    const [after, position] = [row.last?.position ?? 0, Number(row.position ?? 0)]
+    if (position === after) return undefined
+    refuseTruncated(position, after)
+    refuseForged(row.last, privateKey)
+    const seal = await signHead(pool, { ...row, position: String(position) }, privateKey)
     const [added] = await query<{ added: boolean }>(pool, 'select es.add_seal($1, $2) as added', [seal, String(after)])
     if (added?.added === true) return seal
   }
@@ -68,7 +67,13 @@ const refuseTruncated = (position: number, sealed: number) => {
     throw new DomainError('Conflict', `the last seal is at position ${sealed}, the log ends before it: verify it`)
 }
 
-const signHead = async (pool: Pool, row: HeadRow, privateKey: KeyObject): Promise<Seal> => {
+// Of seals by other keys, which may have been in use before, this cannot be told here: `verifySeals` is given all keys.
+const refuseForged = (last: Seal | null, privateKey: KeyObject) => {
+  if (last?.keyId === keyIdOf(privateKey) && !isGenuine(last, [createPublicKey(privateKey)]))
+    throw new DomainError('Conflict', `the last seal, of position ${last.position}, is not genuine: verify the seals`)
+}
+
+const signHead = async (pool: Pool, row: HeadRow & { position: string }, privateKey: KeyObject): Promise<Seal> => {
   const { store, epoch, now, position, hash: headHash, last } = row
   await refuseBroken(pool, last ?? { position: 0, hash: genesis(store) }, BigInt(position))
   const previous = last && hash('sha256', sealLine(last))
@@ -91,7 +96,7 @@ export const sealedLog = async (pool: Pool, seals: Seal[]): Promise<SealedLog> =
     pool,
     'select origin_id::text as store, epoch, (select coalesce(max(position), 0) from es.event)::text as head from es.store',
   )
-  if (!log) throw new Error('es.store is empty: the migrations have not run')
+  if (!log) throw storeLost()
   const rows = await query<{ position: string; hash: string }>(
     pool,
     `select position::text, encode(hash, 'hex') as hash from es.event where position = any ($1)`,

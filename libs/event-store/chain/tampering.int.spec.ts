@@ -262,7 +262,6 @@ describe('Tampering', () => {
       await log.append(to('d', 'any', event()))
       await owner.query(`update es.event set data = '{"x": 1}' where position = 21`)
       await expect(sealLog(database.pool, { privateKey })).rejects.toMatchObject({ code: 'Conflict' })
-      await expect(sealLog(database.pool, { privateKey: publicKey })).rejects.toMatchObject({ code: 'Conflict' })
       expect(await storedSeals(database.pool)).toHaveLength(2)
     })
 
@@ -280,9 +279,8 @@ describe('Tampering', () => {
         await expect(database.pool.query(statement)).rejects.toMatchObject({ code: '42501' })
       const forged = { ...second, position: 22 }
       await expect(database.pool.query('select es.add_seal($1, 21)', [forged])).rejects.toMatchObject({ code: '22023' })
-      await expect(
-        sealLog(database.pool, { privateKey: generateKeyPairSync('ed448').privateKey }),
-      ).resolves.toBeUndefined()
+      for (const key of [publicKey, generateKeyPairSync('ed448').privateKey])
+        await expect(sealLog(database.pool, { privateKey: key })).rejects.toMatchObject({ code: 'Invalid' })
     })
   })
 })

@@ -1,9 +1,10 @@
 import type { Pool, PoolClient } from 'pg'
 import { DomainError } from '@mcpctl/contracts'
-import { asDomainError } from '../database-errors'
+import { asDomainError, storeLost } from '../database-errors'
 import type { Fault } from './broken'
 import { genesis } from './chain-check'
 import { chainFault, type VerifyProgress } from './log-walk'
+import { protectionFault } from './protection'
 import { firstOf, type TrustedSeals } from './seal-check'
 import { verifySeals } from './sealing'
 import type { Verification } from './verification'
@@ -22,7 +23,8 @@ export interface VerifyOptions {
 /**
  * Computes every content hash and the chain again and answers with the first position that is wrong. Finds every change of a stored
  * event, events taken out, put in, swapped or with an id or version that comes again, time that runs backwards, and claims that are
- * not those of the events (when the whole log is checked). That the end is missing, or that all of it was rewritten, only seals can show.
+ * not those of the events (when the whole log is checked). When nothing else is wrong: that a trigger, a right or a rule was changed that
+ * protects the log. That the end is missing, or that all of it was rewritten, only seals can show.
  *
  * Reads by ranges while appends go on; the memory it needs does not grow with the log. Throws `Invalid` for a range that the log does
  * not have, `Unavailable` when the database goes away.
@@ -30,7 +32,9 @@ export interface VerifyOptions {
 export const verifyLog = async (pool: Pool, options: VerifyOptions = {}): Promise<Verification> => {
   const range = await readRange(pool, options)
   const seals = options.seals && (await verifySeals(pool, options.seals))
-  const fault = firstOf([await eventFault(pool, range, options), seals && faultOf(seals)])
+  const found = firstOf([await eventFault(pool, range, options), seals && faultOf(seals)])
+  // Last: who wants to know which event was changed would not be told by it.
+  const fault = found ?? (await onClient(pool, protectionFault))
   if (fault) return { ok: false, ...fault }
   const { from, to, previous, last } = range
   return { ok: true, head: to, hash: last ?? previous, events: to - from + 1n, seals: seals?.ok ? seals.seals : 0 }
@@ -75,7 +79,7 @@ const readRange = async (pool: Pool, { from = 1n, to }: VerifyOptions): Promise<
     const { rows } = await client.query<EndsRow>(ends, [String(from), to === undefined ? null : String(to)])
     return rows[0]
   })
-  if (!row) throw new Error('es.store is empty: the migrations have not run')
+  if (!row) throw storeLost()
   const last = to ?? BigInt(row.head)
   if (from < 1n || last < from - 1n || last > BigInt(row.head))
     throw new DomainError('Invalid', `the log has positions 1 to ${row.head}; ${from} to ${last} is no part of it`)
@@ -162,6 +166,6 @@ const onClient = async <T>(pool: Pool, use: (client: PoolClient) => Promise<T>):
       client.release(true)
     }
   } catch (error) {
-    throw asDomainError(error)
+    throw asDomainError(error, 'verifying the log')
   }
 }

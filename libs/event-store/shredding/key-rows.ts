@@ -1,6 +1,6 @@
 import type { ClientBase, Pool } from 'pg'
 import { DomainError } from '@mcpctl/contracts'
-import { asDomainError } from '../database-errors'
+import { asDomainError, storeLost } from '../database-errors'
 
 export type Queryable = ClientBase | Pool
 
@@ -30,7 +30,7 @@ export const keysOf = async (db: Queryable, subjects: readonly string[] | null):
     values: [subjects],
   })
   const [first] = rows
-  if (!first) throw new Error('es.store is empty: the migrations have not run')
+  if (!first) throw storeLost()
   // Without any key there is still the store's row.
   const { store, origin, now } = first
   return { store, origin, now, rows: rows.filter(({ subject }) => (subject as unknown) !== null) }

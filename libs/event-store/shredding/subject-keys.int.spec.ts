@@ -158,10 +158,7 @@ describe('A subject', () => {
       ['taken out', edited((items) => items.toSpliced(place, 1))],
       ['brought back to life', edited((items) => items.with(place, living))],
       ['a key beside the tombstone', edited((items) => [...items, living])],
-      [
-        'a key in the tombstone',
-        edited((items) => items.with(place, { ...living, ...list.keys[place] })),
-      ],
+      ['a key in the tombstone', edited((items) => items.with(place, { ...living, ...list.keys[place] }))],
       ['another date', edited((items) => items.with(place, { subject, forgottenAt: '2000-01-01T00:00:00.000000Z' }))],
       ['another subject', edited((items) => items.with(place, { ...(list.keys[place] as ExportedKey), subject: 'x' }))],
       ['a field more', { ...list, note: '' } as ExportedKeys],
