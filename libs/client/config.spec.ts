@@ -73,12 +73,11 @@ describe('the configuration file', () => {
     expect(() => readConfig(file)).not.toThrow(/mcp_pat_secret/)
   })
 
-  it('takes a token from a file, without its line end', () => {
+  it('takes another token, and needs no file when it has an address too', () => {
     writeConfig({ currentContext: 'local', contexts: { local } }, file)
-    const tokenFile = join(directory, 'token')
-    writeFileSync(tokenFile, 'mcp_pat_other\n')
-    expect(loadContext({ env, tokenFile }).token).toBe('mcp_pat_other')
-    expect(loadContext({ env: {}, tokenFile, server: 'http://127.0.0.1:1' }).server).toBe('http://127.0.0.1:1')
+    const token = 'mcp_pat_other'
+    expect(loadContext({ env, token }).token).toBe(token)
+    expect(loadContext({ env: {}, token, server: 'http://127.0.0.1:1' }).server).toBe('http://127.0.0.1:1')
   })
 
   it('warns when others can read it', () => {

@@ -26,8 +26,8 @@ export interface ContextChoice {
   context?: string | undefined
   /** Overrides the context's address. */
   server?: string | undefined
-  /** A file whose content overrides the context's token. */
-  tokenFile?: string | undefined
+  /** Overrides the context's token. */
+  token?: string | undefined
   env?: Record<string, string | undefined> | undefined
   /** Called with one sentence when the file can be read by others. */
   warn?: ((text: string) => void) | undefined
@@ -117,14 +117,6 @@ const warnWhenShared = (file: string, warn: (text: string) => void) => {
     warn(`${file} holds a token and can be read by other users; run: chmod 600 ${file}`)
 }
 
-const readToken = (file: string): string => {
-  try {
-    return readFileSync(file, 'utf8').replace(/\r?\n$/, '')
-  } catch (error) {
-    throw new ConfigError('BadFile', `cannot read the token file: ${reasonOf(error)}`)
-  }
-}
-
 const readAndWarn = (file: string, warn: ContextChoice['warn']): Config => {
   const config = findConfig(file)
   if (config && warn) warnWhenShared(file, warn)
@@ -154,12 +146,11 @@ const chosenEntry = (config: Config, wanted: string | undefined): Context => {
  * `UnknownContext` for a name that the file lacks, `BadFile` for a file that cannot be read.
  */
 export const loadContext = (choice: ContextChoice = {}): Context => {
-  const { env = process.env, warn, server, tokenFile } = choice
+  const { env = process.env, warn, server, token } = choice
   const file = configPath(env)
   const config = readAndWarn(file, warn)
   const wanted = choice.context ?? (env['MCPCTL_CONTEXT'] || undefined)
-  const token = tokenFile === undefined ? undefined : readToken(tokenFile)
-  // With both given on the command line no file is needed.
+  // With both given no file is needed.
   if (server !== undefined && token !== undefined && wanted === undefined) return { name: server, server, token }
   return { ...chosenEntry(config, wanted), ...present('server', server), ...present('token', token) }
 }

@@ -38,6 +38,8 @@ export interface HttpOptions {
   /** Milliseconds that an answer may take; 30 s unless told, 0 for ever. */
   timeoutMs?: number | undefined
   onTrace?: ((trace: Trace) => void) | undefined
+  /** Why changes are made: kept in the log with each of them. */
+  reason?: string | undefined
 }
 
 const attempts = 5
@@ -211,10 +213,13 @@ export class HttpClient {
   }
 
   private headers(request: ApiRequest, body: string | undefined): Record<string, string> {
+    const { token, reason } = this.options
+    const mutates = (request.method ?? 'GET') !== 'GET'
     return {
       accept: 'application/json',
       'user-agent': 'mcpctl',
-      ...(this.options.token ? { authorization: `Bearer ${this.options.token}` } : {}),
+      ...(token ? { authorization: `Bearer ${token}` } : {}),
+      ...(mutates && reason !== undefined ? { 'x-mcpctl-reason': encodeURIComponent(reason) } : {}),
       ...(body === undefined
         ? {}
         : { 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(body)) }),
@@ -246,9 +251,13 @@ export class HttpClient {
 
 const limit = (outgoing: ClientRequest, milliseconds: number) => {
   if (milliseconds === 0) return
+  let answer: IncomingMessage | undefined
+  outgoing.once('response', (message) => (answer = message))
   outgoing.setTimeout(milliseconds, () => {
-    const error = new Error(`no answer within ${String(milliseconds / 1000)} s`)
-    outgoing.destroy(Object.assign(error, { code: 'TIMEOUT' }))
+    const error = Object.assign(new Error(`no answer within ${String(milliseconds / 1000)} s`), { code: 'TIMEOUT' })
+    // One that has begun would only say that it was broken off.
+    answer?.destroy(error)
+    outgoing.destroy(error)
   })
 }
 

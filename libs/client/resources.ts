@@ -1,5 +1,4 @@
-import type { Manifest, ManifestEntry, ResourceList, ResourceObject } from '@mcpctl/contracts'
-import type { RebuildStatus } from './admin'
+import type { Manifest, ManifestEntry, RebuildStatus, ResourceList, ResourceObject } from '@mcpctl/contracts'
 import { HttpClient } from './http'
 import type { ApiResponse, HttpOptions } from './http'
 import { linesOf } from './lines'

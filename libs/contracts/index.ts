@@ -1,3 +1,4 @@
+export * from './admin'
 export * from './equal'
 export * from './errors'
 export * from './kind'

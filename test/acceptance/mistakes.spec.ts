@@ -263,7 +263,10 @@ const mistakes: [string, number, string[]][] = [
   [
     'get servers --token-file nowhere.txt',
     2,
-    ["error: cannot read the token file: ENOENT: no such file or directory, open 'nowhere.txt'"],
+    [
+      'error: --token-file: "nowhere.txt" does not exist',
+      "name a file that holds a token, or leave it out to use the context's",
+    ],
   ],
 ]
 
@@ -304,7 +307,9 @@ describe('mistakes', () => {
     expect(await sandbox.mcpctl('get', 'servers', '--token-file', 'token')).toEqual({
       code: 4,
       out: '',
-      err: 'error: You must be logged in to the server (the token is not valid here); run: mcpctl up\n',
+      err:
+        'error: You must be logged in to the server (the token is not valid here)\n' +
+        `--token-file: name a file with a token of the daemon at ${sandbox.context().server}\n`,
     })
     const withConfig = (file: string) =>
       execute(process.execPath, [program('mcpctl'), 'get', 'servers'], {

@@ -80,6 +80,12 @@ export const throwAll = (errors: readonly unknown[]): void => {
 export const isReason = (error: unknown, reason: ErrorCode): error is ApiError =>
   error instanceof ApiError && error.problem.reason === reason
 
+/** Whether the daemon did not accept the token, for any of several objects. */
+export const isUnauthorized = (error: unknown): boolean => {
+  if (error instanceof Failures) return error.errors.some(isUnauthorized)
+  return isReason(error instanceof ManifestRefused ? error.refusal : error, 'Unauthorized')
+}
+
 /** Where a pointer of the bundle that was sent stands in the user's files. */
 export type Locate = (pointer: string) => string | undefined
 
@@ -171,7 +177,7 @@ const problemLines = (problem: Problem): string[] => {
     case 'PreconditionFailed':
       return [`Error from server (Conflict): ${problem.name ? conflictText(problem) : problem.detail}`]
     case 'Unauthorized':
-      return [`error: You must be logged in to the server (${problem.detail}); run: mcpctl up`]
+      return [`error: You must be logged in to the server (${problem.detail})`]
     case 'CommittedNotVisible':
       return [
         `error: the change is committed${problem.position ? ` at position ${problem.position}` : ''} but not visible yet; ` +

@@ -5,7 +5,7 @@ import { commandEntries } from './commands'
 import type { OpenSession } from './command-file'
 import { usage } from './errors'
 import type { CliError } from './errors'
-import { globalOptions } from './global-options'
+import { globalOptions, isShown } from './global-options'
 import type { Io } from './io'
 import { Session } from './session'
 import type { GlobalFlags } from './session'
@@ -63,13 +63,20 @@ const translate = (command: Command, error: CommanderError): Error => {
   }
 }
 
+/** A command in the list of those below another: its name and what it takes. */
+const termOf = (command: Command): string =>
+  [[command.name(), ...command.aliases()].join('|'), command.usage().replace(/\[(options|flags)\]/g, '')]
+    .join(' ')
+    .trim()
+
 /** The options of a command that are the global ones. */
 const globalsOf = new WeakMap<Command, readonly Option[]>()
 
 /** Gives a command what every command has: the global flags, our words for errors, help that goes to our streams. */
 const prepare = (command: Command, io: Io): void => {
   const added = globalOptions
-    .map(([flags, description]) => new Option(flags, description).hideHelp())
+    .map(([flags, description]) => new Option(flags, description))
+    .map((option) => option.hideHelp(!isShown(command, option.long)))
     // `create project` has a --server of its own; the global one goes before the command there.
     .filter((option) => command.options.every(({ long }) => long !== option.long))
   for (const option of added) command.addOption(option)
@@ -116,6 +123,7 @@ export interface ProgramOptions {
 /** The command tree. A command's own flags are declared when it is about to run. */
 export const createProgram = ({ io, programFile, onSession }: ProgramOptions): Command => {
   const program = new Command('mcpctl')
+    .configureHelp({ subcommandTerm: termOf })
     .description('kubectl for MCP servers')
     .usage('COMMAND [flags]')
     .version(`Client Version: ${clientVersion}`, '--version', "print the client's version")

@@ -1,14 +1,17 @@
 import { normaliseArguments } from './argv'
-import { errorLines, exit, exitCode, finalCode } from './errors'
+import { errorLines, exit, exitCode, finalCode, isUnauthorized } from './errors'
 import type { ExitCode } from './errors'
 import { errColours } from './io'
 import type { Io } from './io'
+import { escapeText } from './output/escape'
 import { createProgram, HelpShown } from './program'
 import type { Session } from './session'
 
-const printError = (io: Io, error: unknown, verbosity: number): ExitCode => {
+const printError = (io: Io, error: unknown, session: Session | undefined): ExitCode => {
   const { red } = errColours(io)
-  for (const line of errorLines(error, verbosity)) io.err(`${line.replace(/^error:/, red('error:'))}\n`)
+  const hints = session && isUnauthorized(error) ? [escapeText(session.loginHint)] : []
+  const verbosity = Number(session?.flags.v ?? 0) || 0
+  for (const line of [...errorLines(error, verbosity), ...hints]) io.err(`${line.replace(/^error:/, red('error:'))}\n`)
   return finalCode(exitCode(error), io.env)
 }
 
@@ -22,7 +25,7 @@ export const runProgram = async (io: Io, argv: readonly string[], programFile: s
     return exit.ok
   } catch (error) {
     if (error instanceof HelpShown) return exit.ok
-    return printError(io, error, Number(sessions[0]?.flags.v ?? 0) || 0)
+    return printError(io, error, sessions[0])
   } finally {
     for (const session of sessions) session.close()
   }

@@ -4,6 +4,7 @@ import { parseDuration } from './duration'
 import { exit, usage, CliError } from './errors'
 import { errColours, mayAsk } from './io'
 import type { Io } from './io'
+import { readLocalFile } from './local-file'
 import { escapeText } from './output/escape'
 
 export interface GlobalFlags {
@@ -11,12 +12,14 @@ export interface GlobalFlags {
   server?: string
   tokenFile?: string
   requestTimeout?: string
+  reason?: string
   v?: string
   yes?: boolean
   quiet?: boolean
 }
 
-const defaultTimeout = '60s'
+const defaultTimeoutMs = 60_000
+const longestReason = 1024
 
 /** One run of one command: where it prints and whom it talks to. Context and client are made on first use. */
 export class Session {
@@ -41,7 +44,7 @@ export class Session {
     this.chosen ??= loadContext({
       context: this.flags.context,
       server: this.flags.server,
-      tokenFile: this.flags.tokenFile,
+      token: this.givenToken(),
       env: this.io.env,
       warn: (text) => this.warn(text),
     })
@@ -50,12 +53,36 @@ export class Session {
 
   get client(): Client {
     if (!this.connected) {
-      const timeout = parseDuration(this.flags.requestTimeout ?? defaultTimeout, '--request-timeout')
+      const timeoutMs = this.askedTimeoutMs ?? defaultTimeoutMs
+      const { reason } = this
       const { server, token } = this.context
       const onTrace = this.verbosity >= 6 ? (trace: Trace) => this.trace(trace) : undefined
-      this.connected = new Client({ server, token, timeoutMs: timeout, onTrace })
+      this.connected = new Client({ server, token, timeoutMs, onTrace, reason })
     }
     return this.connected
+  }
+
+  /** Milliseconds that one answer may take, if somebody has said so; 0 waits for ever. */
+  get askedTimeoutMs(): number | undefined {
+    const { requestTimeout } = this.flags
+    return requestTimeout === undefined ? undefined : parseDuration(requestTimeout, '--request-timeout')
+  }
+
+  /** Why changes are made. */
+  get reason(): string | undefined {
+    const { reason } = this.flags
+    if (reason === undefined || (reason.length > 0 && reason.length <= longestReason && !/\p{Cc}/u.test(reason)))
+      return reason
+    throw usage(`invalid argument for --reason: must be 1 to ${String(longestReason)} characters on one line`)
+  }
+
+  /** What to do when the daemon does not accept the token. */
+  get loginHint(): string {
+    const { tokenFile, server } = this.flags
+    const { name } = this.context
+    if (tokenFile !== undefined) return `--token-file: name a file with a token of the daemon at ${this.context.server}`
+    if (server !== undefined) return `the token is the one of context "${name}"; name another one with --token-file`
+    return `context "${name}" holds no token that this daemon knows; if it runs on this machine: mcpctl down && mcpctl up`
   }
 
   /** Data. */
@@ -81,10 +108,10 @@ export class Session {
    * Asks before objects go that were not named one by one, and before anything goes in a protected context. Without a
    * terminal only `--yes` will do. Throws when the answer is no.
    */
-  async confirm(what: readonly string[], action: string, isBulk: boolean): Promise<void> {
+  async confirm(what: readonly string[], action: string, isBulk: boolean, noun = 'object'): Promise<void> {
     const { name, server } = this.context
     if (this.flags.yes || (!isBulk && !this.context.protected)) return
-    const amount = what.length === 1 ? '1 object' : `${String(what.length)} objects`
+    const amount = what.length === 1 ? `1 ${noun}` : `${String(what.length)} ${noun}s`
     if (!mayAsk(this.io))
       throw usage(`would ${action} ${amount} in context "${name}", and there is nobody to ask; repeat it with --yes`)
     const listed = what.map((line) => `  ${escapeText(line)}\n`).join('')
@@ -96,6 +123,15 @@ export class Session {
 
   close(): void {
     this.connected?.close()
+  }
+
+  private givenToken(): string | undefined {
+    const { tokenFile } = this.flags
+    if (tokenFile === undefined) return undefined
+    const next = "name a file that holds a token, or leave it out to use the context's"
+    const token = readLocalFile(tokenFile, '--token-file', next).trim()
+    if (/^[\x21-\x7e]+$/.test(token)) return token
+    throw usage(`--token-file: "${tokenFile}" holds no token`, next)
   }
 
   private trace({ method, url, outcome, milliseconds }: Trace): void {

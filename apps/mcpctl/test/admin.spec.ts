@@ -1,3 +1,4 @@
+import { generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
@@ -74,7 +75,8 @@ describe('admin parked retry and skip', () => {
     answers['POST parked/objects/17/retry'] = { status: 200, body: { applied: 3 } }
     const { code, out } = await cli.run(['admin', 'parked', 'retry', 'objects', '17', '--reason', 'upgraded — at last'])
     expect([code, out]).toEqual([0, 'parked event objects/17 retried: 3 events applied\n'])
-    expect(daemon.requests.at(-1)?.body).toEqual({ reason: 'upgraded — at last' })
+    const { headers, body } = daemon.requests.at(-1)!
+    expect([decodeURIComponent(String(headers['x-mcpctl-reason'])), body]).toEqual(['upgraded — at last', undefined])
   })
 
   it('apply all, go on after one that cannot be applied, and exit with 1', async () => {
@@ -88,6 +90,14 @@ describe('admin parked retry and skip', () => {
     })
   })
 
+  it('apply all of one processor', async () => {
+    answers['POST parked/objects/17/retry'] = { status: 200, body: { applied: 1 } }
+    answers['POST parked/objects/23/retry'] = { status: 200, body: { applied: 1 } }
+    expect((await cli.type('admin parked retry objects --all')).code).toBe(0)
+    expect(daemon.requests[0]?.query.get('processor')).toBe('objects')
+    expect(daemon.mutations).toHaveLength(2)
+  })
+
   it('say which event behind the skipped one is parked now', async () => {
     const stoppedAt = { position: '19', type: 'ServerScaled', error: 'no such server' }
     answers['POST parked/objects/17/skip'] = { status: 200, body: { applied: 1, stoppedAt } }
@@ -98,20 +108,45 @@ describe('admin parked retry and skip', () => {
     })
   })
 
-  it('ask before they skip, since nothing brings it back', async () => {
+  it('ask before they skip what they say, since nothing brings it back', async () => {
     answers['POST parked/objects/17/skip'] = { status: 200, body: { applied: 0 } }
     const line = 'admin parked skip objects 17'
-    expect(await cli.type(line)).toMatchObject({ code: 2, out: '', err: expect.stringContaining('--yes') as unknown })
-    expect((await cli.type(line, { answer: 'n' })).code).toBe(1)
+    const alone = await cli.type(line)
+    expect([alone.code, alone.out]).toEqual([2, ''])
+    expect(alone.err).toContain('would skip for good 1 parked event in context "local"')
+    expect(alone.err).toContain('--yes')
+    const refused = await cli.type(line, { answer: 'n' })
+    expect(refused.code).toBe(1)
+    expect(refused.err).toContain(
+      '  objects/17, ServerTeleported in stream server-018f; 2 events behind it would be applied\n',
+    )
     expect(daemon.mutations).toEqual([])
     expect((await cli.type(line, { answer: 'y' })).code).toBe(0)
     expect(daemon.mutations).toEqual(['POST /api/v1/admin/parked/objects/17/skip'])
   })
 
+  it('ask nothing about an event that cannot be skipped', async () => {
+    for (const flags of [{ answer: 'y' }, {}])
+      expect(await cli.type('admin parked skip objects 18', flags)).toEqual({
+        code: 3,
+        out: '',
+        err:
+          'error: position 18 is not the first parked event of a stream of processor "objects"\n' +
+          'run: mcpctl admin parked list\n',
+      })
+    parked = []
+    const none = await cli.type('admin parked skip objects 17 --yes')
+    expect([none.code, none.err]).toEqual([3, 'error: processor "objects" has no parked events\n'])
+    expect(daemon.mutations).toEqual([])
+  })
+
   it.each([
     ['retry', 'name one parked event'],
     ['retry objects', 'name one parked event'],
-    ['retry objects 17 18', 'name one parked event'],
+    ['retry objects 17 18', 'too many arguments for mcpctl admin parked retry'],
+    ['skip objects', 'position is missing'],
+    ['skip objects 0x1', 'invalid position "0x1"'],
+    ['retry objects 17 --reason=', 'invalid argument for --reason'],
     ['retry objects x', 'invalid position "x"'],
     ['retry objects 17 --all', 'not both'],
     ['skip --all', 'unknown flag: --all'],
@@ -130,6 +165,8 @@ describe('admin rebuild', () => {
     position: '5000',
     head: '5000',
     status: 'running',
+    fold: 'f',
+    ...(version > 1 && { eventsPerSecond: 60_000 }),
     ...more,
   })
   const building = (state: string, position: string) => ({
@@ -151,7 +188,7 @@ describe('admin rebuild', () => {
     answers['POST models/objects/rebuild'] = { status: 202, body: { name: 'objects', version: 2 } }
   })
 
-  it('waits until readers see the new version, across a daemon that starts anew, and says how fast it was', async () => {
+  it('waits until readers see the new version, across a daemon that starts anew, and says how fast the daemon was', async () => {
     looks(
       ok(model(1, building('building', '2500'))),
       problem(503, 'Unavailable', 'no database'),
@@ -160,7 +197,7 @@ describe('admin rebuild', () => {
     )
     expect(await cli.type('admin rebuild')).toEqual({
       code: 0,
-      out: 'model objects rebuilt: version 2, 5000 events, 60000 events/s\n',
+      out: 'model objects rebuilt: version 2, up to position 5000, 60000 events/s\n',
       err: '',
     })
   })
@@ -168,7 +205,7 @@ describe('admin rebuild', () => {
   it('shows on a terminal one line that changes', async () => {
     looks(ok(model(1, building('building', '2500'))), ok(model(2)))
     const { err } = await cli.type('admin rebuild objects', { terminal: true })
-    expect(err).toContain('\r\u001b[Kmodel objects: building, position 2500 of 5000, 60000 events/s (disk full)')
+    expect(err).toContain('\r\u001b[Kmodel objects: building, position 2500 of 5000 (50%), 60000 events/s (disk full)')
     expect(err.endsWith('\r\u001b[K')).toBe(true)
   })
 
@@ -186,6 +223,19 @@ describe('admin rebuild', () => {
       out: 'model objects is being rebuilt: version 2\n',
       err: '',
     })
+  })
+
+  it('prints data with -o json and yaml, and keeps the reason', async () => {
+    looks(ok(model(2)))
+    const line = 'admin rebuild objects --reason=tampered -o'
+    expect(await cli.type(`${line} json`)).toMatchObject({ code: 0, err: '' })
+    expect(daemon.requests[0]?.headers['x-mcpctl-reason']).toBe('tampered')
+    const rebuilt = { name: 'objects', version: 2, done: true, position: '5000', eventsPerSecond: 60_000 }
+    expect(JSON.parse((await cli.type(`${line} json`)).out)).toEqual({ models: [rebuilt] })
+    expect((await cli.type(`${line} yaml --no-wait`)).out).toBe(
+      'models:\n  - name: objects\n    version: 2\n    done: false\n',
+    )
+    expect((await cli.type(`${line} table`)).code).toBe(2)
   })
 
   it('exits with 1 when it has failed, and says that readers see what they saw', async () => {
@@ -234,6 +284,27 @@ describe('admin verify', () => {
     expect(shown.err).toBe('\r\u001b[Kverifying the log: position 20 of 40\r\u001b[K')
   })
 
+  it('says as of where models were compared when that is not the end of the log', async () => {
+    const behind = (position: string) => {
+      answers['POST verify'] = stream(report({ models: [{ name: 'objects', position }] }))
+      return cli.type('admin verify')
+    }
+    const equal = 'Model:      objects, equal to a fold from scratch at position'
+    expect((await behind('39')).out).toContain(`${equal} 39; the event after it had not reached the model yet\n`)
+    expect((await behind('37')).out).toContain(`${equal} 37; the 3 events after it had not reached the model yet\n`)
+    expect((await behind('41')).out).toContain(`${equal} 41\n`)
+  })
+
+  it('is broken off when it takes longer than it may, and says how far it was', async () => {
+    answers['POST verify'] = { ...stream(progress), silent: true }
+    const { code, err } = await cli.type('admin verify --request-timeout 300ms')
+    expect([code, err]).toEqual([
+      8,
+      `error: the verification was broken off: ${daemon.address}: no answer within 0.3 s; it was verifying the log: position 20 of 40\n` +
+        'give it longer with --request-timeout; without it there is no limit\n',
+    ])
+  })
+
   it('exits with 1 and the first difference of a model', async () => {
     const finding = {
       in: 'model',
@@ -274,27 +345,79 @@ describe('admin verify', () => {
     expect((await cli.type('admin verify')).code).toBe(9)
   })
 
-  it('sends seals and public keys, and never a private one', async () => {
-    answers['POST verify'] = stream(report({ log: { ...log, anchored: true, seals: 2 } }))
+  describe('with seals', () => {
     const write = (name: string, text: string) => {
       writeFileSync(join(cli.directory, name), text)
       return join(cli.directory, name)
     }
-    const [seals, key] = [write('seals', '{"a":1}\n{"b":2}\n'), write('key', '-----BEGIN PUBLIC KEY-----\n')]
-    const { out } = await cli.type(`admin verify --seal ${seals} --seal-key ${key}`)
-    expect(out).toContain('Anchored:   yes, by 2 seals\n')
-    expect(daemon.requests.at(-1)?.body).toEqual({
-      keys: ['-----BEGIN PUBLIC KEY-----\n'],
-      seals: ['{"a":1}', '{"b":2}'],
+    const pem = (key: KeyObject, type: 'spki' | 'pkcs8') => key.export({ type, format: 'pem' }).toString()
+    const { publicKey, privateKey } = generateKeyPairSync('ed25519')
+    const next = 'name a file with the public Ed25519 key in PEM: it begins with -----BEGIN PUBLIC KEY-----\n'
+
+    it('sends them and public keys', async () => {
+      answers['POST verify'] = stream(report({ log: { ...log, anchored: true, seals: 2 } }))
+      const [seals, key] = [write('seals', '{"a":1}\n\n{"b":2}\n'), write('key', pem(publicKey, 'spki'))]
+      const { out } = await cli.type(`admin verify --seal ${seals} --seal-key ${key}`)
+      expect(out).toContain('Anchored:   yes, by 2 seals\n')
+      expect(daemon.requests.at(-1)?.body).toEqual({ keys: [pem(publicKey, 'spki')], seals: ['{"a":1}', '{"b":2}'] })
     })
-    const sent = daemon.requests.length
-    const secret = write('secret', '-----BEGIN PRIVATE KEY-----\nhunter2')
-    const refused = await cli.type(`admin verify --seal-key ${secret}`)
-    expect([refused.code, refused.err.includes('hunter2')]).toEqual([2, false])
-    expect((await cli.type(`admin verify --seal ${seals}`)).code).toBe(2)
-    expect((await cli.type('admin verify --seal /no/such/file --seal-key /no/such/file')).code).toBe(2)
-    expect(daemon.requests).toHaveLength(sent)
+
+    it('names the file and the line of one that the daemon refuses', async () => {
+      const errors = [{ pointer: '/seals/1', code: 'format', message: 'must be the line of a seal, as it was written' }]
+      answers['POST verify'] = problem(422, 'Invalid', 'invalid', { errors })
+      const [seals, key] = [write('seals', '{"a":1}\n\n{"b":2}\n'), write('key', pem(publicKey, 'spki'))]
+      expect(await cli.type(`admin verify --seal ${seals} --seal-key ${key}`)).toMatchObject({
+        code: 2,
+        err: `error: --seal: "${seals}", line 3: must be the line of a seal, as it was written\n`,
+      })
+    })
+
+    it('says flag, file, cause and what to do, and sends no private key', async () => {
+      const key = write('key', pem(publicKey, 'spki'))
+      const secret = write('secret', pem(privateKey, 'pkcs8'))
+      const broken = write('broken', '-----BEGIN PUBLIC KEY-----\nnonsense\n-----END PUBLIC KEY-----\n')
+      const rsa = write('rsa', pem(generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey, 'spki'))
+      const empty = write('empty', '\n')
+      const wrong: [string, string][] = [
+        [`--seal-key ${secret}`, `error: --seal-key: "${secret}" holds a private key\n${next}`],
+        [`--seal-key ${broken}`, `error: --seal-key: "${broken}" holds no public Ed25519 key in PEM\n${next}`],
+        [`--seal-key ${rsa}`, `error: --seal-key: "${rsa}" holds no public Ed25519 key in PEM\n${next}`],
+        [`--seal-key ${cli.directory}`, `error: --seal-key: "${cli.directory}" is a directory\n${next}`],
+        ['--seal-key /no/such', `error: --seal-key: "/no/such" does not exist\n${next}`],
+        [
+          `--seal /no/such --seal-key ${key}`,
+          'error: --seal: "/no/such" does not exist\nname a file with a seal on each line\n',
+        ],
+        [`--seal ${empty} --seal-key ${key}`, `error: --seal: "${empty}" holds no seal\n`],
+      ]
+      for (const [flags, err] of wrong)
+        expect(await cli.type(`admin verify ${flags}`)).toEqual({ code: 2, out: '', err })
+      expect((await cli.type(`admin verify --seal ${empty}`)).code).toBe(2)
+      expect(daemon.requests).toEqual([])
+    })
   })
+})
+
+describe('help of the admin commands', () => {
+  it('says what each command takes and does', async () => {
+    const { out } = await cli.type('admin parked --help')
+    expect(out).toContain('  retry PROCESSOR POSITION | [PROCESSOR] --all  Apply one again, and what waits behind it\n')
+    expect(out).toContain('  skip PROCESSOR POSITION ')
+    expect(out).not.toContain('[words')
+  })
+
+  it.each(['parked list', 'parked retry', 'parked skip', 'rebuild', 'verify'])(
+    'describes each argument and flag of %s',
+    async (words) => {
+      const { out } = await cli.type(`admin ${words} --help`)
+      const described = /^ {2}(\S.*?)(?: {2,}(\S.*))?$/gm
+      const rows = [...out.matchAll(described)]
+      expect(rows.length).toBeGreaterThan(1)
+      expect(rows.filter(([, , text]) => text === undefined).map(([, term]) => term)).toEqual([])
+      expect(out.split('\n')[2]).toMatch(/^[A-Z]/)
+      expect(out.includes('--reason')).toBe(['parked retry', 'parked skip', 'rebuild'].includes(words))
+    },
+  )
 })
 
 describe('status', () => {
@@ -308,11 +431,30 @@ describe('status', () => {
     database: { embedded: true, version: '18' },
   })
 
-  it('shows parked events and a rebuild that is under way', async () => {
-    const rebuild = { version: 2, state: 'building', position: '20' }
-    daemon.route = () => ({ status: 200, body: status({ parked: 2, rebuild }) })
+  it('shows parked events', async () => {
+    daemon.route = () => ({ status: 200, body: status({ parked: 2 }) })
     const { code, out, err } = await cli.type('status')
     expect([code, err]).toEqual([0, 'events are parked; see: mcpctl admin parked list\n'])
-    expect(out).toContain('objects     40         0     2        running, version 2 building at 20\n')
+    expect(out).toContain('objects     40         0     2        running\n')
+    expect(out).not.toContain('REBUILD')
+  })
+
+  it('shows how far a rebuild is', async () => {
+    const show = async (rebuild: object) => {
+      daemon.route = () => ({ status: 200, body: status({ rebuild: { version: 2, ...rebuild } }) })
+      const { out, err } = await cli.type('status')
+      return out.split('\n').slice(-3).join('\n') + err
+    }
+    expect(await show({ state: 'building', position: '20', eventsPerSecond: 60_000 })).toBe(
+      'REBUILD   VERSION   STATE      PROGRESS                  EVENTS/S   LAST-ERROR\n' +
+        'objects   2         building   position 20 of 40 (50%)   60000\n',
+    )
+    expect(await show({ state: 'building', position: '39' })).toContain('position 39 of 40 (97%)')
+    expect(await show({ state: 'swapping', position: '41' })).toContain('position 41 of 40 (100%)')
+    const failed = await show({ state: 'failed', position: '0', lastError: 'disk full' })
+    expect(failed).toContain('failed   position 0 of 40 (0%)              disk full\n')
+    expect(failed).toContain(
+      'the rebuild of model objects has failed; try it again with: mcpctl admin rebuild objects\n',
+    )
   })
 })

@@ -18,6 +18,8 @@ export interface Reply {
   lines?: unknown[]
   /** Break the connection after the lines. */
   cut?: boolean
+  /** Neither end nor break the answer. */
+  silent?: boolean
 }
 
 export type Route = (request: Request) => Reply | undefined
@@ -30,6 +32,12 @@ export const problem = (status: number, reason: string, detail: string, more: ob
 export const notFound = (plural: string, name: string): Reply =>
   problem(404, 'NotFound', `${plural} "${name}" not found`, { kind: plural, name })
 
+const typeOf = ({ body, lines }: Reply): string => {
+  if (lines) return 'application/x-ndjson'
+  const isProblem = typeof body === 'object' && body !== null && 'reason' in body && 'detail' in body
+  return isProblem ? 'application/problem+json' : 'application/json'
+}
+
 /** A small HTTP server that answers as mcpd's REST contract says, from objects held here. */
 export class TestDaemon {
   readonly objects = new Map<string, ResourceObject[]>()
@@ -40,7 +48,11 @@ export class TestDaemon {
 
   async start(): Promise<string> {
     await new Promise<void>((resolve) => this.server.listen(0, '127.0.0.1', resolve))
-    return `http://127.0.0.1:${String((this.server.address() as AddressInfo).port)}`
+    return `http://${this.address}`
+  }
+
+  get address(): string {
+    return `127.0.0.1:${String((this.server.address() as AddressInfo).port)}`
   }
 
   async stop(): Promise<void> {
@@ -72,13 +84,12 @@ export class TestDaemon {
     this.reply(response, this.route(request) ?? this.fromObjects(request))
   }
 
-  private reply(response: ServerResponse, { status, body, lines, cut }: Reply): void {
-    const isProblem = typeof body === 'object' && body !== null && 'reason' in body && 'detail' in body
-    const type = lines ? 'application/x-ndjson' : isProblem ? 'application/problem+json' : 'application/json'
-    response.writeHead(status, { 'content-type': type, 'x-request-id': 'r-1' })
+  private reply(response: ServerResponse, reply: Reply): void {
+    const { status, body, lines, cut, silent } = reply
+    response.writeHead(status, { 'content-type': typeOf(reply), 'x-request-id': 'r-1' })
     for (const line of lines ?? []) response.write(`${JSON.stringify(line)}\n`)
     if (cut) response.write('', () => response.destroy())
-    else response.end(body === undefined ? undefined : JSON.stringify(body))
+    else if (!silent) response.end(body === undefined ? undefined : JSON.stringify(body))
   }
 
   private fromObjects({ method, path, query, body }: Request): Reply {

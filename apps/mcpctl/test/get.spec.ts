@@ -1,3 +1,5 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { parse } from 'yaml'
 import { Cli } from './cli'
@@ -188,7 +190,43 @@ describe('mcpctl get', () => {
   })
 
   it.each([
-    [401, 'Unauthorized', 4, 'error: You must be logged in to the server (no such token); run: mcpctl up\n'],
+    ['', 'context "local" holds no token that this daemon knows; if it runs on this machine: mcpctl down && mcpctl up'],
+    [' --server SERVER', 'the token is the one of context "local"; name another one with --token-file'],
+    [' --token-file FILE', '--token-file: name a file with a token of the daemon at SERVER'],
+  ])('says what to do about a token that is refused: get servers%s', async (flags, hint) => {
+    daemon.route = () => problem(401, 'Unauthorized', 'no such token')
+    const file = join(cli.directory, 'token')
+    writeFileSync(file, 'mcp_pat_other\n')
+    const filled = (text: string) => text.replace('SERVER', `http://${daemon.address}`).replace('FILE', file)
+    expect(await cli.type(filled(`get servers${flags}`))).toEqual({
+      code: 4,
+      out: '',
+      err: `error: You must be logged in to the server (no such token)\n${filled(hint)}\n`,
+    })
+    const sent = flags.includes('FILE') ? 'mcp_pat_other' : 'mcp_pat_test'
+    expect(daemon.requests.at(-1)?.headers.authorization).toBe(`Bearer ${sent}`)
+  })
+
+  it('names flag and file of a token that it cannot read', async () => {
+    const file = join(cli.directory, 'token')
+    writeFileSync(file, '\n')
+    const next = "name a file that holds a token, or leave it out to use the context's\n"
+    const wrong: [string, string][] = [
+      ['/no/such', 'does not exist'],
+      [cli.directory, 'is a directory'],
+      [file, 'holds no token'],
+    ]
+    const before = daemon.requests.length
+    for (const [path, cause] of wrong)
+      expect(await cli.type(`get servers --token-file ${path}`)).toEqual({
+        code: 2,
+        out: '',
+        err: `error: --token-file: "${path}" ${cause}\n${next}`,
+      })
+    expect(daemon.requests).toHaveLength(before)
+  })
+
+  it.each([
     [403, 'Forbidden', 5, 'Error from server (Forbidden): no such token\n'],
     [429, 'TooManyRequests', 9, 'Error from server (TooManyRequests): no such token\n'],
     [500, 'Internal', 10, 'Error from server (Internal): no such token\n'],

@@ -1,6 +1,7 @@
 import type { INestApplication, Type } from '@nestjs/common'
 import { DocumentBuilder, SwaggerModule, type OpenAPIObject } from '@nestjs/swagger'
 import type { Resource } from '@mcpctl/resource'
+import { adminSchemas } from './admin/admin.openapi'
 import { version } from './version'
 
 type Schema = Record<string, unknown>
@@ -192,7 +193,7 @@ export const openApiOf = (app: INestApplication, resources: Resource[]): OpenAPI
     paths: Object.fromEntries([...uniform, ...others]) as OpenAPIObject['paths'],
     components: {
       ...document.components,
-      schemas: { ...document.components?.schemas, ...schemas, Metadata: metadata, Problem: problem },
+      schemas: { ...document.components?.schemas, ...schemas, ...adminSchemas, Metadata: metadata, Problem: problem },
     },
   }
 }
@@ -201,7 +202,7 @@ export const openApiOf = (app: INestApplication, resources: Resource[]): OpenAPI
 export const manifestSchemaOf = (document: OpenAPIObject, resources: Resource[]): Schema => {
   const written = resources.filter(({ kind, schema }) => schema && kind.applyOrder !== undefined)
   const all = document.components?.schemas as Schemas
-  const $defs = Object.fromEntries(Object.entries(all).filter(([schema]) => !(schema in kindSchemas(resources))))
+  const $defs = Object.fromEntries(Object.entries(all).filter(([schema]) => !(schema in answerSchemas(resources))))
   return JSON.parse(
     JSON.stringify({
       $schema: 'https://json-schema.org/draft/2020-12/schema',
@@ -214,8 +215,10 @@ export const manifestSchemaOf = (document: OpenAPIObject, resources: Resource[])
   ) as Schema
 }
 
-const kindSchemas = (resources: Resource[]): Schemas => ({
+/** What no manifest is made of. */
+const answerSchemas = (resources: Resource[]): Schemas => ({
   ...(Object.assign({}, ...resources.map(schemasOf)) as Schemas),
+  ...adminSchemas,
   Metadata: {},
   Problem: {},
 })

@@ -1,27 +1,22 @@
 import type { Command } from 'commander'
 import { Admin } from '@mcpctl/client'
-import type { ParkedEvent, Settled } from '@mcpctl/client'
+import type { ParkedEvent } from '@mcpctl/contracts'
 import type { OpenSession } from '../command-file'
 import { CliError, exit, throwAll, usage } from '../errors'
 import { age } from '../output/age'
+import { showGlobal } from '../global-options'
 import { toJson } from '../output/bundle'
 import { parseFormat } from '../output/format'
 import { formatTable } from '../output/table'
 import type { Session } from '../session'
+import { named } from './flags'
 
 const formats = ['table', 'wide', 'json', 'yaml'] as const
 
-/** A parked event as it is named on the command line. */
-interface Place {
-  processor: string
-  position: string
-}
-
-export interface SettleRequest {
-  verb: 'retry' | 'skip'
-  /** Undefined: every one that is parked. */
-  place?: Place
-  reason?: string
+/** Parked events as they are named on the command line: one, or all of a processor, or all. */
+export interface Selection {
+  processor?: string
+  position?: string
 }
 
 const header = ['PROCESSOR', 'POSITION', 'TYPE', 'STREAM', 'BEHIND', 'SINCE', 'ERROR']
@@ -49,29 +44,36 @@ export const runList = async (
   }
 }
 
-export const parsePlace = (words: string[], all: boolean): Place | undefined => {
-  if (all && words.length > 0) throw usage('name a parked event or pass --all, not both')
-  if (all) return undefined
-  const [processor = '', position = '', more] = words
-  if (position === '' || more !== undefined)
-    throw usage('name one parked event by its processor and position', 'run: mcpctl admin parked list')
-  if (!/^[1-9]\d*$/.test(position)) throw usage(`invalid position "${position}": must be a whole number from 1 on`)
-  return { processor, position }
+const seeList = 'run: mcpctl admin parked list'
+
+const checkPosition = (position: string): string => {
+  if (/^[1-9]\d*$/.test(position)) return position
+  throw usage(`invalid position "${position}": must be a whole number from 1 on`, seeList)
 }
 
-const behindText = (applied: number) => (applied === 1 ? '1 event' : `${String(applied)} events`)
-
-const settle = async (session: Session, place: Place, { verb, reason }: SettleRequest): Promise<Settled> => {
-  const { processor, position } = place
-  return new Admin(session.client.http)[verb](processor, position, reason)
+export const parseSelection = (
+  processor: string | undefined,
+  position: string | undefined,
+  all: boolean,
+): Selection => {
+  if (all && position !== undefined) throw usage('name a position or pass --all, not both')
+  if (all) return processor === undefined ? {} : { processor }
+  if (processor === undefined || position === undefined)
+    throw usage('name one parked event by its processor and position', seeList)
+  return { processor, position: checkPosition(position) }
 }
 
-const settleOne = async (session: Session, place: Place, request: SettleRequest): Promise<void> => {
-  const { applied, stoppedAt } = await settle(session, place, request)
-  const name = `parked event ${place.processor}/${place.position}`
-  const isHeld = stoppedAt?.position === place.position
-  if (!isHeld)
-    session.print(`${name} ${request.verb === 'skip' ? 'skipped' : 'retried'}: ${behindText(applied)} applied\n`)
+const eventsText = (count: number) => (count === 1 ? '1 event' : `${String(count)} events`)
+
+const settle = async (
+  session: Session,
+  verb: 'retry' | 'skip',
+  { processor, position }: Pick<ParkedEvent, 'processor' | 'position'>,
+): Promise<void> => {
+  const { applied, stoppedAt } = await new Admin(session.client.http)[verb](processor, position)
+  const name = `parked event ${processor}/${position}`
+  const isHeld = stoppedAt?.position === position
+  if (!isHeld) session.print(`${name} ${verb === 'skip' ? 'skipped' : 'retried'}: ${eventsText(applied)} applied\n`)
   if (stoppedAt)
     throw new CliError(
       exit.negative,
@@ -81,64 +83,90 @@ const settleOne = async (session: Session, place: Place, request: SettleRequest)
     )
 }
 
-export const runSettle = async (session: Session, request: SettleRequest): Promise<void> => {
-  const places = request.place ? [request.place] : await new Admin(session.client.http).parked()
-  if (places.length === 0) {
+const retryAll = async (session: Session, processor: string | undefined): Promise<void> => {
+  const parked = await new Admin(session.client.http).parked(processor)
+  if (parked.length === 0) {
     session.io.err('No events are parked\n')
     return
   }
-  const names = places.map(({ processor, position }) => `parked event ${processor}/${position}`)
-  // What was skipped cannot be had back.
-  if (request.verb === 'skip') await session.confirm(names, 'skip', true)
   session.announceContext()
   const errors: unknown[] = []
-  for (const place of places) await settleOne(session, place, request).catch((error: unknown) => errors.push(error))
+  for (const event of parked) await settle(session, 'retry', event).catch((error: unknown) => errors.push(error))
   throwAll(errors)
 }
 
-type Settle = (session: Session, request: SettleRequest) => Promise<void>
+export const runRetry = async (session: Session, { processor, position }: Selection): Promise<void> => {
+  if (processor === undefined || position === undefined) return retryAll(session, processor)
+  session.announceContext()
+  await settle(session, 'retry', { processor, position })
+}
 
-const defineList = (command: Command, open: OpenSession, run: typeof runList) => {
+/** What can be skipped there. Throws when there is nothing, so that nobody is asked in vain. */
+const findFirst = async (session: Session, processor: string, position: string): Promise<ParkedEvent> => {
+  const parked = await new Admin(session.client.http).parked(processor)
+  const found = parked.find((event) => event.position === position)
+  if (found) return found
+  throw new CliError(
+    exit.notFound,
+    parked.length === 0
+      ? `processor "${processor}" has no parked events`
+      : `position ${position} is not the first parked event of a stream of processor "${processor}"`,
+    ...(parked.length === 0 ? [] : [seeList]),
+  )
+}
+
+const skipText = ({ processor, position, type, streamId, behind }: ParkedEvent): string => {
+  const waiting = behind === 0 ? 'nothing waits behind it' : `${eventsText(behind)} behind it would be applied`
+  return `${processor}/${position}, ${type} in stream ${streamId}; ${waiting}`
+}
+
+export const runSkip = async (session: Session, processor: string, position: string): Promise<void> => {
+  const event = await findFirst(session, processor, position)
+  // What was skipped cannot be had back.
+  await session.confirm([skipText(event)], 'skip for good', true, 'parked event')
+  session.announceContext()
+  await settle(session, 'skip', event)
+}
+
+const defineList = (command: Command, open: OpenSession): void => {
   command
     .usage('[PROCESSOR] [flags]')
-    .argument('[processor]')
+    .argument('[processor]', 'only those of this processor, as mcpctl status names it')
     .option('-o, --output <format>', formats.join('|'), 'table')
     .option('--no-headers', 'print no header line')
     .action(async (processor: string | undefined, flags: { output: string; headers: boolean }) =>
-      run(open(command), processor, flags),
+      runList(open(command), processor, flags),
     )
 }
 
-export const defineParked = (
-  command: Command,
-  open: OpenSession,
-  list = runList,
-  settleAll: Settle = runSettle,
-): void => {
+const defineRetry = (command: Command, open: OpenSession): void => {
+  showGlobal(command, '--reason')
+  command
+    .usage('PROCESSOR POSITION | [PROCESSOR] --all [flags]')
+    .argument('[processor]', 'whose event it is, as the list says')
+    .argument('[position]', 'where it is in the log, as the list says')
+    .option('--all', 'every event that is parked, or every one of the processor')
+    .action(async (processor: string | undefined, position: string | undefined, flags: { all?: boolean }) =>
+      runRetry(open(command), parseSelection(processor, position, flags.all ?? false)),
+    )
+}
+
+const defineSkip = (command: Command, open: OpenSession): void => {
+  showGlobal(command, '--reason', '--yes')
+  command
+    .usage('PROCESSOR POSITION [flags]')
+    .argument('<processor>', 'whose event it is, as the list says')
+    .argument('<position>', 'where it is in the log, as the list says')
+    .addHelpText(
+      'after',
+      '\nWhat is shown of its stream from then on is a state that never was. It cannot be taken back.',
+    )
+    .action(async (processor: string, position: string) => runSkip(open(command), processor, checkPosition(position)))
+}
+
+export const defineParked = (command: Command, open: OpenSession): void => {
   command.usage('list | retry | skip')
-  defineList(command.command('list').summary('List them, the first of each stream'), open, list)
-  const retry = command.command('retry').summary('Apply one again, and what waits behind it')
-  retry
-    .usage('PROCESSOR POSITION | --all')
-    .argument('[words...]')
-    .option('--all', 'every event that is parked')
-    .option('--reason <text>', 'kept in the log')
-    .action(async (words: string[], flags: { all?: boolean; reason?: string }) => {
-      const place = parsePlace(words, flags.all ?? false)
-      await settleAll(open(retry), requestOf('retry', place, flags.reason))
-    })
-  const skip = command.command('skip').summary('Leave one out for good, and apply what waits behind it')
-  skip
-    .usage('PROCESSOR POSITION')
-    .argument('[words...]')
-    .option('--reason <text>', 'kept in the log')
-    .action(async (words: string[], flags: { reason?: string }) =>
-      settleAll(open(skip), requestOf('skip', parsePlace(words, false), flags.reason)),
-    )
+  defineList(named(command, 'list', 'List them, the first of each stream'), open)
+  defineRetry(named(command, 'retry', 'Apply one again, and what waits behind it'), open)
+  defineSkip(named(command, 'skip', 'Leave one out for good, and apply what waits behind it'), open)
 }
-
-const requestOf = (verb: 'retry' | 'skip', place: Place | undefined, reason: string | undefined): SettleRequest => ({
-  verb,
-  ...(place && { place }),
-  ...(reason !== undefined && { reason }),
-})

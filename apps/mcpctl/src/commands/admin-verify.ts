@@ -1,7 +1,6 @@
-import { readFileSync } from 'node:fs'
 import type { Command } from 'commander'
-import { Admin } from '@mcpctl/client'
-import type { Finding, VerifyProgress, VerifyReport } from '@mcpctl/client'
+import { Admin, ApiError, ConnectionError } from '@mcpctl/client'
+import type { VerifyProgress, VerifyReport } from '@mcpctl/contracts'
 import type { OpenSession } from '../command-file'
 import { CliError, exit, usage } from '../errors'
 import { toJson } from '../output/bundle'
@@ -10,6 +9,7 @@ import { Progress } from '../output/progress'
 import { formatTable } from '../output/table'
 import type { Session } from '../session'
 import { collect } from './flags'
+import { keysIn, sealsIn, type Told } from './seal-files'
 
 const formats = ['text', 'json', 'yaml'] as const
 
@@ -21,34 +21,15 @@ interface VerifyFlags {
 
 export interface VerifyRequest {
   format: (typeof formats)[number]
-  seals: string[]
-  keys: string[]
+  seals: Told[]
+  keys: Told[]
 }
 
-const readLocal = (file: string, flag: string): string => {
-  try {
-    return readFileSync(file, 'utf8')
-  } catch (error) {
-    throw usage(`${flag}: ${(error as Error).message}`)
-  }
-}
-
-export const parseVerify = ({ output, seal = [], sealKey = [] }: VerifyFlags): VerifyRequest => {
+export const parseVerify = async ({ output, seal = [], sealKey = [] }: VerifyFlags): Promise<VerifyRequest> => {
   const format = parseFormat(output, formats)
   if (seal.length > 0 && sealKey.length === 0)
     throw usage('a seal proves nothing without the public key of whoever signed it; name that with --seal-key')
-  return {
-    format,
-    seals: seal.flatMap((file) => readLocal(file, '--seal').split(/\r?\n/).filter(Boolean)),
-    keys: sealKey.map((file) => publicKeyIn(file)),
-  }
-}
-
-/** Refused here already, so that a private key that was named by mistake goes nowhere. */
-const publicKeyIn = (file: string): string => {
-  const text = readLocal(file, '--seal-key')
-  if (text.includes('PRIVATE')) throw usage(`--seal-key: ${file} holds a private key; name the public one`)
-  return text
+  return { format, seals: sealsIn(seal), keys: sealKey.length > 0 ? await keysIn(sealKey) : [] }
 }
 
 const progressText = ({ subject, position, to }: VerifyProgress): string =>
@@ -57,8 +38,18 @@ const progressText = ({ subject, position, to }: VerifyProgress): string =>
 const summary = ({ log, models }: VerifyReport): string =>
   formatTable([
     ...(log ? logRows(log) : []),
-    ...models.map(({ name, position }) => ['Model:', `${name}, equal to a fold from scratch at position ${position}`]),
+    ...models.map(({ name, position }) => [
+      'Model:',
+      `${name}, equal to a fold from scratch at position ${position}${lagText(position, log?.head)}`,
+    ]),
   ])
+
+/** Events go on coming while models are compared. */
+const lagText = (position: string, head: string | undefined): string => {
+  const behind = BigInt(head ?? position) - BigInt(position)
+  if (behind <= 0n) return ''
+  return `; ${behind === 1n ? 'the event' : `the ${String(behind)} events`} after it had not reached the model yet`
+}
 
 const logRows = ({ events, head, hash, claims, anchored, seals }: NonNullable<VerifyReport['log']>): string[][] => [
   ['Events:', `${events}, all as they were appended`],
@@ -70,7 +61,7 @@ const logRows = ({ events, head, hash, claims, anchored, seals }: NonNullable<Ve
 const valueText = (value: unknown): string => (value === undefined ? 'nothing' : JSON.stringify(value))
 
 /** What is wrong, where, and what may be done about it. */
-export const findingText = (finding: Finding): { message: string; hint: string } => {
+export const findingText = (finding: NonNullable<VerifyReport['finding']>): { message: string; hint: string } => {
   if (finding.in === 'log')
     return {
       message: `the log is broken at position ${finding.position} (${finding.problem}): ${finding.message}`,
@@ -85,12 +76,27 @@ export const findingText = (finding: Finding): { message: string; hint: string }
   }
 }
 
-export const runVerify = async (session: Session, { format, seals, keys }: VerifyRequest): Promise<void> => {
-  const progress = new Progress(session.io, session.flags.quiet ?? false)
-  const onProgress = (told: VerifyProgress) => progress.update(progressText(told))
-  const report = await new Admin(session.client.http)
-    .verify({ ...(keys.length > 0 && { keys, seals }), onProgress })
-    .finally(() => progress.clear())
+/** A refusal that names one of the seals or keys, in words of the files that they come from. */
+const inFiles = (error: ApiError, { seals, keys }: VerifyRequest): Error => {
+  const [wrong] = error.problem.errors ?? []
+  const [, list = '', index] = /^\/(seals|keys)\/(\d+)$/.exec(wrong?.pointer ?? '') ?? []
+  const told = (list === 'seals' ? seals : keys)[Number(index)]
+  return wrong && told ? usage(`${told.from}: ${wrong.message}`) : error
+}
+
+const brokenOff = (error: ConnectionError, session: Session, last: VerifyProgress | undefined): Error => {
+  if (error.code !== 'TIMEOUT') return error
+  const reached = last ? `; it was ${progressText(last)}` : ''
+  const hint =
+    session.askedTimeoutMs === undefined
+      ? 'run: mcpctl status'
+      : 'give it longer with --request-timeout; without it there is no limit'
+  return new CliError(exit.timeout, `the verification was broken off: ${error.message}${reached}`, hint)
+}
+
+export const runVerify = async (session: Session, request: VerifyRequest): Promise<void> => {
+  const { format } = request
+  const report = await ask(session, request)
   if (format === 'json') session.print(toJson(report))
   else if (format === 'yaml') session.print((await import('../output/yaml')).toYaml(report))
   else if (report.ok) session.print(summary(report))
@@ -99,11 +105,38 @@ export const runVerify = async (session: Session, { format, seals, keys }: Verif
   throw new CliError(exit.negative, message, hint)
 }
 
+const ask = async (session: Session, request: VerifyRequest): Promise<VerifyReport> => {
+  const { seals, keys } = request
+  const progress = new Progress(session.io, session.flags.quiet ?? false)
+  let last: VerifyProgress | undefined
+  const onProgress = (told: VerifyProgress) => {
+    last = told
+    progress.update(progressText(told))
+  }
+  const texts = (list: Told[]) => list.map(({ text }) => text)
+  try {
+    return await new Admin(session.client.http).verify({
+      ...(keys.length > 0 && { keys: texts(keys), seals: texts(seals) }),
+      onProgress,
+      timeoutMs: session.askedTimeoutMs,
+    })
+  } catch (error) {
+    if (error instanceof ApiError) throw inFiles(error, request)
+    throw error instanceof ConnectionError ? brokenOff(error, session, last) : error
+  } finally {
+    progress.clear()
+  }
+}
+
 export const defineVerify = (command: Command, open: OpenSession, run = runVerify): void => {
   command
+    .usage('[flags]')
     .option('-o, --output <format>', formats.join('|'), 'text')
     .option('--seal <file>', 'seals that were kept outside of the database, a line each; repeatable', collect)
     .option('--seal-key <file>', 'public key (PEM) that seals are signed with; repeatable', collect)
-    .addHelpText('after', '\nExits with 1 and the first difference when there is any.')
-    .action(async (flags: VerifyFlags) => run(open(command), parseVerify(flags)))
+    .addHelpText(
+      'after',
+      '\nExits with 1 and the first difference when there is any. Without --request-timeout it takes its time.',
+    )
+    .action(async (flags: VerifyFlags) => run(open(command), await parseVerify(flags)))
 }

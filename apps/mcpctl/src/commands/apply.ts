@@ -4,6 +4,7 @@ import type { ApplyResult } from '@mcpctl/client'
 import type { OpenSession } from '../command-file'
 import { parseTimeout } from '../duration'
 import { isReason, ManifestRefused, throwAll, usage } from '../errors'
+import { showGlobal } from '../global-options'
 import { checkFields } from '../manifest/fields'
 import { readSources } from '../manifest/files'
 import { parseManifests, toManifest } from '../manifest/parse'
@@ -150,6 +151,7 @@ export const runApply = async (session: Session, request: ApplyRequest): Promise
 }
 
 export const define = (command: Command, open: OpenSession, run = runApply): void => {
+  showGlobal(command, '--reason')
   command
     .usage('-f FILE|DIRECTORY|- [flags]')
     .argument('[words...]')

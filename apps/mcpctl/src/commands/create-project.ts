@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import type { ManifestEntry } from '@mcpctl/contracts'
 import type { OpenSession } from '../command-file'
 import { usage } from '../errors'
+import { showGlobal } from '../global-options'
 import { createOne } from '../manifest/create'
 import type { CreateStyle } from '../manifest/create'
 import type { Session } from '../session'
@@ -58,6 +59,7 @@ export const runCreateProject = async (session: Session, { entry, style }: Creat
 }
 
 export const defineCreateProject = (command: Command, open: OpenSession, run = runCreateProject): void => {
+  showGlobal(command, '--reason')
   addStyleOptions(command)
     .summary('Create a project')
     .description('Create a project: servers that a client reaches through one endpoint')

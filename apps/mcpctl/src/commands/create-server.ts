@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import type { ManifestEntry, ResourceObject } from '@mcpctl/contracts'
 import type { OpenSession } from '../command-file'
 import { usage } from '../errors'
+import { showGlobal } from '../global-options'
 import { asObject, printCreated, sendCreate, waitForCreated } from '../manifest/create'
 import type { CreateStyle } from '../manifest/create'
 import type { Session } from '../session'
@@ -124,6 +125,7 @@ export const runCreateServer = async (session: Session, request: CreateServerReq
 }
 
 export const defineCreateServer = (command: Command, open: OpenSession, run = runCreateServer): void => {
+  showGlobal(command, '--reason')
   addStyleOptions(command)
     .summary('Create a server')
     .description('Create a server from flags')

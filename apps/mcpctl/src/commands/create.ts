@@ -3,6 +3,7 @@ import { findKind } from '@mcpctl/contracts'
 import { kinds } from '@mcpctl/kinds/kinds'
 import type { OpenSession } from '../command-file'
 import { throwAll, usage } from '../errors'
+import { showGlobal } from '../global-options'
 import { createOne } from '../manifest/create'
 import type { CreateStyle } from '../manifest/create'
 import { readSources } from '../manifest/files'
@@ -59,6 +60,7 @@ export const runCreate = async (session: Session, request: CreateRequest): Promi
 }
 
 export const define = (command: Command, open: OpenSession, run = runCreate): void => {
+  showGlobal(command, '--reason')
   addStyleOptions(command)
     .usage('-f FILE [flags] | server NAME [flags] | project NAME [flags]')
     .argument('[words...]')

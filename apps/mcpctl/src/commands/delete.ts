@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import type { OpenSession } from '../command-file'
 import { parseTimeout } from '../duration'
 import { isReason, throwAll, usage } from '../errors'
+import { showGlobal } from '../global-options'
 import { readSources } from '../manifest/files'
 import { parseManifests } from '../manifest/parse'
 import { parseFormat } from '../output/format'
@@ -163,8 +164,8 @@ export const runDelete = async (session: Session, request: DeleteRequest): Promi
 }
 
 export const define = (command: Command, open: OpenSession, run = runDelete): void => {
-  // Every command takes it, and here it is what scripts need.
-  command.options.find(({ long }) => long === '--yes')?.hideHelp(false)
+  // Every command takes them, and here they are what scripts need.
+  showGlobal(command, '--yes', '--reason')
   command
     .usage('TYPE NAME… | TYPE/NAME… | TYPE -l LABELS | TYPE --all | -f FILE [flags]')
     .argument('[words...]')

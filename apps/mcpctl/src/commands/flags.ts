@@ -1,3 +1,4 @@
+import type { Command } from 'commander'
 import { usage } from '../errors'
 
 /** Collects a flag that may be repeated. */
@@ -33,3 +34,7 @@ export const selectorOf = (text: string | undefined, flag: string): string | und
 /** The record without what is undefined. */
 export const present = (record: Record<string, unknown>): Record<string, unknown> =>
   Object.fromEntries(Object.entries(record).filter(([, value]) => value !== undefined))
+
+/** A command below another, with a summary for the list there and for its own help. */
+export const named = (parent: Command, name: string, summary: string): Command =>
+  parent.command(name).summary(summary).description(summary)

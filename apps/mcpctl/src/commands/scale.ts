@@ -3,6 +3,7 @@ import type { ResourceObject } from '@mcpctl/contracts'
 import type { OpenSession } from '../command-file'
 import { parseTimeout } from '../duration'
 import { CliError, exit, isReason, throwAll, usage } from '../errors'
+import { showGlobal } from '../global-options'
 import type { Session } from '../session'
 import { findTarget, parseTargets } from '../targets'
 import type { Target } from '../targets'
@@ -82,6 +83,7 @@ export const runScale = async (session: Session, request: ScaleRequest): Promise
 }
 
 export const define = (command: Command, open: OpenSession, run = runScale): void => {
+  showGlobal(command, '--reason')
   command
     .usage('server/NAME… --replicas COUNT [flags]')
     .argument('[words...]')

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
-import type { DaemonStatus, ProjectorStatus } from '@mcpctl/client'
+import type { DaemonStatus } from '@mcpctl/client'
+import type { RebuildStatus } from '@mcpctl/contracts'
 import type { OpenSession } from '../command-file'
 import { CliError, exit } from '../errors'
 import { age } from '../output/age'
@@ -7,6 +8,7 @@ import { toJson } from '../output/bundle'
 import { parseFormat } from '../output/format'
 import { formatTable } from '../output/table'
 import type { Session } from '../session'
+import { shareText } from './rebuild-text'
 
 const formats = ['text', 'json', 'yaml'] as const
 
@@ -15,12 +17,19 @@ const leaderText = ({ leader }: DaemonStatus): string => {
   return leader.address ? leader.address : '<none>'
 }
 
-/** With the rebuild beside it, if one is under way: the model that is read does not mind. */
-const stateOf = ({ status, rebuild }: ProjectorStatus): string => {
-  if (!rebuild) return status
-  const { version, state, position, lastError } = rebuild
-  const why = state === 'failed' && lastError !== undefined ? `: ${lastError}` : ''
-  return `${status}, version ${String(version)} ${state} at ${position}${why}`
+/** What is being rebuilt beside the models that are read; empty when nothing is. */
+const rebuildsText = ({ projectors, store }: DaemonStatus): string => {
+  const rows = projectors.flatMap(({ name, rebuild }) =>
+    rebuild ? [rebuildRow(name, rebuild, String(store.position))] : [],
+  )
+  return rows.length === 0
+    ? ''
+    : `\n${formatTable([['REBUILD', 'VERSION', 'STATE', 'PROGRESS', 'EVENTS/S', 'LAST-ERROR'], ...rows])}`
+}
+
+const rebuildRow = (name: string, rebuild: RebuildStatus, head: string): string[] => {
+  const { version, state, position, eventsPerSecond, lastError } = rebuild
+  return [name, String(version), state, shareText(position, head), String(eventsPerSecond ?? ''), lastError ?? '']
 }
 
 const statusText = (status: DaemonStatus, context: { name: string; server: string }, now: number): string => {
@@ -48,11 +57,11 @@ const statusText = (status: DaemonStatus, context: { name: string; server: strin
       one.position,
       String(one.lag),
       String(one.parked ?? 0),
-      stateOf(one),
+      one.status,
       one.lastError ?? '',
     ]),
   ])
-  return `${head}\n${drivers}\n${projectors}`
+  return `${head}\n${drivers}\n${projectors}${rebuildsText(status)}`
 }
 
 export const runStatus = async (session: Session, flags: { output: string }): Promise<void> => {
@@ -63,6 +72,9 @@ export const runStatus = async (session: Session, flags: { output: string }): Pr
   else session.print(statusText(status, session.context, Date.now()))
   const parked = status.projectors.reduce((sum, projector) => sum + (projector.parked ?? 0), 0)
   if (parked > 0) session.say(`events are parked; see: mcpctl admin parked list`)
+  for (const { name, rebuild } of status.projectors)
+    if (rebuild?.state === 'failed')
+      session.say(`the rebuild of model ${name} has failed; try it again with: mcpctl admin rebuild ${name}`)
   const stuck = status.projectors.filter((projector) => projector.lastError !== undefined)
   if (stuck.length > 0)
     throw new CliError(

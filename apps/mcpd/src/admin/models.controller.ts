@@ -1,13 +1,14 @@
 import { Body, Controller, Get, HttpCode, Inject, Param, Post } from '@nestjs/common'
-import { didYouMean, DomainError } from '@mcpctl/contracts'
-import { modelStatus, requestRebuild, type ModelStatus, type RebuildableModel } from '@mcpctl/event-store'
+import { ApiDefaultResponse, ApiOperation, ApiResponse } from '@nestjs/swagger'
+import { didYouMean, DomainError, type ModelStatus, type RebuildAnswer } from '@mcpctl/contracts'
+import { modelStatus, requestRebuild, type RebuildableModel } from '@mcpctl/event-store'
 import { inTransaction } from '@mcpctl/postgres'
 import { AskedBy, type Asked } from '@mcpctl/resource'
 import { STORE, type Store } from '../store/store'
-import { OperatorLog, withReason } from './operator-log'
+import { answers, refusals } from './admin.openapi'
+import { OperatorLog, refuseBody } from './operator-log'
 
-/** Positions travel as text: a JSON number would lose digits beyond 2^53. */
-const shown = ({ position, head, rebuild, ...status }: ModelStatus) => ({
+const shown = ({ position, head, rebuild, ...status }: Awaited<ReturnType<typeof modelStatus>>): ModelStatus => ({
   ...status,
   position: String(position),
   head: String(head),
@@ -16,6 +17,7 @@ const shown = ({ position, head, rebuild, ...status }: ModelStatus) => ({
 
 /** How the read models stand, and their rebuild. Whichever daemon is asked, all see the same. */
 @Controller('api/v1/admin/models')
+@ApiDefaultResponse(refusals)
 export class ModelsController {
   private readonly operators: OperatorLog
 
@@ -24,28 +26,34 @@ export class ModelsController {
   }
 
   @Get()
-  async list() {
+  @ApiOperation({ operationId: 'listModels', summary: 'How all read models stand' })
+  @ApiResponse({ status: 200, ...answers('ModelStatusList', 'By name.') })
+  async list(): Promise<{ models: ModelStatus[] }> {
     const { pool, models } = this.store
     return { models: await Promise.all(models.map(async ({ name }) => shown(await modelStatus(pool, name)))) }
   }
 
   @Get(':name')
-  async get(@Param('name') name: string) {
+  @ApiOperation({ operationId: 'getModel', summary: 'How a read model stands' })
+  @ApiResponse({ status: 200, ...answers('ModelStatus', 'With the rebuild, if one is under way.') })
+  async get(@Param('name') name: string): Promise<ModelStatus> {
     return shown(await modelStatus(this.store.pool, this.model(name).name))
   }
 
   /** Answers at once; what `get` says tells how far it is. */
   @Post(':name/rebuild')
   @HttpCode(202)
-  async rebuild(@Param('name') name: string, @Body() body: unknown, @AskedBy() asked: Asked) {
+  @ApiOperation({ operationId: 'rebuildModel', summary: 'Fold a read model anew' })
+  @ApiResponse({ status: 202, ...answers('RebuildAnswer', 'Asked for; the model tells how far it is.') })
+  async rebuild(@Param('name') name: string, @Body() body: unknown, @AskedBy() asked: Asked): Promise<RebuildAnswer> {
+    refuseBody(body)
     const model = this.model(name)
-    const act = withReason(asked, body)
-    return this.operators.once(act, () =>
+    return this.operators.once(asked, () =>
       inTransaction(this.store.pool, async (tx) => {
         const version = await requestRebuild(tx, model)
         const data = { version }
         const answer = { name, version }
-        return this.operators.record(tx, act, { processor: name, type: 'RebuildRequested', data, answer })
+        return this.operators.record(tx, asked, { processor: name, type: 'RebuildRequested', data, answer })
       }),
     )
   }

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import type { ModelStatus } from '@mcpctl/client'
+import type { ModelStatus } from '@mcpctl/contracts'
 import { until } from '../../../../test/support/binaries'
 import { expectStatus, listOf, problemOf, startDaemon, type TestDaemon } from '../../../../test/support/daemon'
 import { events, position } from '../../../../test/support/log'
@@ -33,7 +33,7 @@ const requests = async () => (await events(daemon)).filter(({ type }) => type ==
 describe('a rebuild over HTTP', () => {
   it('C59 is done in the background, shows the same objects, and is recorded with who asked', async () => {
     const before = listOf(await daemon.send('/api/v1/projects')).items
-    const answer = expectStatus(202, await rebuild())
+    const answer = expectStatus(202, await rebuild({ 'x-mcpctl-reason': 'it%20was%20forged' }))
     expect(JSON.parse(answer.text)).toEqual({ name: 'objects', version: 2 })
     await rebuilt(2)
     expect(listOf(await daemon.send('/api/v1/projects')).items).toEqual(before)
@@ -41,9 +41,10 @@ describe('a rebuild over HTTP', () => {
     expect(request).toMatchObject({
       streamId: 'processor-objects',
       data: { processor: 'objects', version: 2 },
-      meta: { actor: { name: 'admin' } },
+      meta: { actor: { name: 'admin' }, reason: 'it was forged' },
     })
     expect(await model()).toMatchObject({ name: 'objects', version: 2, status: 'running' })
+    expect((await model()).eventsPerSecond).toBeGreaterThan(0)
   })
 
   it('C55 is asked for once: a second request is refused meanwhile, a repeated one answered again', async () => {
@@ -72,10 +73,32 @@ describe('a rebuild over HTTP', () => {
     expect(await requests()).toHaveLength(3)
   })
 
+  it('tells everybody how far it is', async () => {
+    const idle = await startDaemon()
+    try {
+      const { pool, log } = idle.parts.store
+      const ask = async (path: string) => JSON.parse(expectStatus(200, await idle.send(path)).text) as object
+      expectStatus(202, await idle.send('/api/v1/admin/models/objects/rebuild', { method: 'POST' }))
+      const head = await log.head()
+      for (let done = 0n; done <= head; done++) {
+        // As a builder does with each of its steps.
+        await pool.query('update es.checkpoint set position = $1, events_per_second = 7 where not active', [done])
+        const rebuild = { version: 2, state: 'building', position: String(done), eventsPerSecond: 7 }
+        expect(await ask('/api/v1/admin/models/objects')).toMatchObject({ version: 1, head: String(head), rebuild })
+        expect(await ask('/api/v1/status')).toMatchObject({
+          store: { position: String(head) },
+          projectors: [{ name: 'objects', status: 'running', rebuild }],
+        })
+      }
+    } finally {
+      await idle.close()
+    }
+  })
+
   it('is not begun when it cannot be recorded', async () => {
     const owner = await daemon.database.connect()
     await owner.query(`alter table es.event add constraint unrecordable check (category <> 'processor') not valid`)
-    expectStatus(500, await rebuild())
+    expect((await rebuild()).status).toBeGreaterThanOrEqual(400)
     await owner.query('alter table es.event drop constraint unrecordable')
     const { version, rebuild: begun } = await model()
     expect([version, begun]).toEqual([4, undefined])

@@ -59,15 +59,8 @@ export class OperatorLog {
   }
 }
 
-/** The same request, with the reason that its body gives. Throws BadRequest for one that is no text of 1 to 1024 characters. */
-export const withReason = (asked: Asked, body: unknown): Asked => {
-  if (body === undefined) return asked
-  const { reason, ...others } = Object(body) as Record<string, unknown>
-  const [unknown] = Array.isArray(body) ? ['a list'] : Object.keys(others)
-  if (typeof body !== 'object' || body === null || unknown !== undefined)
-    throw new DomainError('BadRequest', `the body is an object with "reason" and nothing else`)
-  if (reason === undefined) return asked
-  if (typeof reason !== 'string' || reason === '' || reason.length > 1024)
-    throw new DomainError('BadRequest', 'reason must be a text of 1 to 1024 characters')
-  return { ...asked, meta: { ...asked.meta, reason } }
+/** Nothing is told in a body here; what somebody says there must not be lost unseen. Throws BadRequest. */
+export const refuseBody = (body: unknown): void => {
+  if (body === undefined || JSON.stringify(body) === '{}') return
+  throw new DomainError('BadRequest', 'this request takes no body; send a reason in the header X-Mcpctl-Reason')
 }

@@ -1,62 +1,21 @@
 import { createPublicKey, type KeyObject } from 'node:crypto'
-import { DomainError } from '@mcpctl/contracts'
-import {
-  parseSeal,
-  verifyLog,
-  verifyModel,
-  type Difference,
-  type Problem,
-  type RebuildableModel,
-  type TrustedSeals,
-} from '@mcpctl/event-store'
+import { DomainError, type LogFinding, type VerifyProgress, type VerifyReport } from '@mcpctl/contracts'
+import { parseSeal, verifyLog, verifyModel, type RebuildableModel, type TrustedSeals } from '@mcpctl/event-store'
 import type { Pool } from 'pg'
-
-/** How far a check has come. */
-export interface Progress {
-  /** `log`, or the name of a read model. */
-  subject: string
-  position: string
-  to: string
-}
-
-/** The first thing that is wrong. */
-export type Finding =
-  | { in: 'log'; problem: Problem; position: string; field: string; message: string }
-  | ({ in: 'model'; model: string; comparedAt: string } & Difference)
-
-/** What a check of everything has found. What comes after the first finding was not looked at. */
-export interface Report {
-  ok: boolean
-  finding?: Finding
-  log?: {
-    events: string
-    /** The last position and the chain's hash there. */
-    head: string
-    hash: string
-    /** Names that are held, all as the events say. */
-    claims: string
-    /** Seals that the log was held against. */
-    seals: number
-    /** Whether anything outside of the database vouches for the log. */
-    anchored: boolean
-  }
-  /** Read models that are equal to a fold from scratch, as of a position. */
-  models: { name: string; position: string }[]
-}
 
 export interface Checks {
   pool: Pool
   models: readonly RebuildableModel[]
   seals: TrustedSeals | undefined
-  onProgress: (progress: Progress) => void
+  onProgress: (progress: VerifyProgress) => void
   /** Ends the checks; they throw its reason. */
   signal: AbortSignal
 }
 
 /** Checks the log, its claims and every read model against the log, in this order, up to the first fault. Throws Unavailable when the database goes away. */
-export const verifyStore = async (checks: Checks): Promise<Report> => {
+export const verifyStore = async (checks: Checks): Promise<VerifyReport> => {
   const { pool, models, onProgress, signal } = checks
-  const report: Report = { ok: true, models: [] }
+  const report: VerifyReport = { ok: true, models: [] }
   const finding = await verifyEvents(checks, report)
   if (finding) return { ...report, ok: false, finding }
   for (const model of models) {
@@ -75,8 +34,8 @@ export const verifyStore = async (checks: Checks): Promise<Report> => {
 
 const verifyEvents = async (
   { pool, seals, onProgress, signal }: Checks,
-  report: Report,
-): Promise<Finding | undefined> => {
+  report: VerifyReport,
+): Promise<LogFinding | undefined> => {
   const found = await verifyLog(pool, {
     ...(seals && { seals }),
     onProgress: ({ position, to }) => {
@@ -102,14 +61,26 @@ const listOf = (value: unknown, field: string): string[] => {
   throw new DomainError('BadRequest', `${field} must be a list of texts`)
 }
 
-const keyOf = (pem: string): KeyObject => {
+/** Names the one that is wrong, which is not repeated: it may be a secret. */
+const refusal = (pointer: string, message: string) =>
+  new DomainError('Invalid', `${pointer}: ${message}`, { errors: [{ pointer, code: 'format', message }] })
+
+const keyOf = (pem: string, index: number): KeyObject => {
   try {
     const key = createPublicKey(pem)
     if (key.asymmetricKeyType === 'ed25519' && !pem.includes('PRIVATE')) return key
   } catch {
-    // Whatever it was, it is not repeated.
+    // Said below.
   }
-  throw new DomainError('Invalid', 'a seal is checked with a public Ed25519 key in PEM; one of the keys is none')
+  throw refusal(`/keys/${index}`, 'must be a public Ed25519 key in PEM')
+}
+
+const sealOf = (line: string, index: number) => {
+  try {
+    return parseSeal(line)
+  } catch {
+    throw refusal(`/seals/${index}`, 'must be the line of a seal, as it was written')
+  }
 }
 
 /** What the body asks the log to be held against. Throws BadRequest or Invalid. */
@@ -117,7 +88,7 @@ export const trustedSeals = (body: unknown): TrustedSeals | undefined => {
   const { seals, keys, ...others } = Object(body ?? {}) as Record<string, unknown>
   if ((body !== undefined && typeof body !== 'object') || Array.isArray(body) || Object.keys(others).length > 0)
     throw new DomainError('BadRequest', 'the body is an object with "seals" and "keys" and nothing else')
-  const trusted = { keys: listOf(keys, 'keys').map(keyOf), kept: listOf(seals, 'seals').map(parseSeal) }
+  const trusted = { keys: listOf(keys, 'keys').map(keyOf), kept: listOf(seals, 'seals').map(sealOf) }
   if (trusted.keys.length > 0) return trusted
   if (trusted.kept.length > 0) throw new DomainError('Invalid', 'seals prove nothing without the keys that signed them')
   return undefined

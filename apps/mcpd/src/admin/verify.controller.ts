@@ -1,27 +1,41 @@
 import { PassThrough } from 'node:stream'
 import { Body, Controller, HttpCode, Inject, Post, Req, Res, type OnModuleDestroy } from '@nestjs/common'
-import { DomainError } from '@mcpctl/contracts'
+import { ApiBody, ApiDefaultResponse, ApiOperation, ApiResponse } from '@nestjs/swagger'
+import { DomainError, type VerifyProgress } from '@mcpctl/contracts'
 import type { TrustedSeals } from '@mcpctl/event-store'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
 import { asDomainError, problemOf } from '../http/problem.filter'
 import { LOGGER } from '../log'
 import { STORE, type Store } from '../store/store'
-import { trustedSeals, verifyStore, type Progress } from './verification'
+import { answers, refusals } from './admin.openapi'
+import { trustedSeals, verifyStore } from './verification'
 
 /** Between two messages about one subject, in milliseconds. */
 const TELL_EVERY = 250
+/** What takes longer without a message is told again, so that whoever waits knows that somebody is there. */
+const TELL_AGAIN = 2_000
 
-/** Lets the first message about each subject through, and then one at a time. */
-const calmly = (tell: (progress: Progress) => void) => {
-  let last = { subject: '', at: 0 }
-  return (progress: Progress): void => {
-    const now = performance.now()
-    if (progress.subject === last.subject && now - last.at < TELL_EVERY) return
-    last = { subject: progress.subject, at: now }
+/** Lets the first message about each subject through, and then one at a time; `stop` ends the repetition. */
+const calmly = (tell: (progress: VerifyProgress) => void) => {
+  let last: { progress: VerifyProgress; at: number } | undefined
+  const pass = (progress: VerifyProgress): void => {
+    last = { progress, at: performance.now() }
     tell(progress)
   }
+  const timer = setInterval(() => {
+    if (last && performance.now() - last.at >= TELL_AGAIN) pass(last.progress)
+  }, TELL_AGAIN)
+  return {
+    onProgress: (progress: VerifyProgress): void => {
+      const isNew = last?.progress.subject !== progress.subject
+      if (isNew || performance.now() - (last?.at ?? 0) >= TELL_EVERY) pass(progress)
+    },
+    stop: () => clearInterval(timer),
+  }
 }
+
+const texts = { type: 'array', items: { type: 'string' } } as const
 
 interface Run {
   seals: TrustedSeals | undefined
@@ -31,6 +45,7 @@ interface Run {
 
 /** Checks the log and the read models. */
 @Controller('api/v1/admin/verify')
+@ApiDefaultResponse(refusals)
 export class VerifyController implements OnModuleDestroy {
   private readonly running = new Set<AbortController>()
 
@@ -45,6 +60,9 @@ export class VerifyController implements OnModuleDestroy {
    */
   @Post()
   @HttpCode(200)
+  @ApiOperation({ operationId: 'verify', summary: 'Check the log, and read models against it' })
+  @ApiBody({ required: false, schema: { type: 'object', properties: { seals: texts, keys: texts } } })
+  @ApiResponse({ status: 200, ...answers('VerifyLine', 'JSON Lines.', 'application/x-ndjson') })
   verify(@Body() body: unknown, @Req() request: FastifyRequest, @Res() reply: FastifyReply): void {
     const seals = trustedSeals(body)
     // Each takes two connections for as long as it lasts, and the log is the same for all.
@@ -74,8 +92,9 @@ export class VerifyController implements OnModuleDestroy {
   private async run(request: FastifyRequest, { seals, stop, write }: Run): Promise<void> {
     const { pool, models } = this.store
     this.running.add(stop)
+    const told = calmly((progress) => write({ progress }))
     try {
-      const onProgress = calmly((progress) => write({ progress }))
+      const { onProgress } = told
       write({ report: await verifyStore({ pool, models, seals, onProgress, signal: stop.signal }) })
     } catch (thrown) {
       const error = asDomainError(thrown)
@@ -83,6 +102,7 @@ export class VerifyController implements OnModuleDestroy {
         this.logger.error({ requestId: request.id, error: thrown }, 'a request failed')
       write({ problem: problemOf(error, request.id) })
     } finally {
+      told.stop()
       this.running.delete(stop)
     }
   }

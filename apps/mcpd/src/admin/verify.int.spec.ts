@@ -1,9 +1,8 @@
 import { generateKeyPairSync } from 'node:crypto'
-import { request } from 'node:http'
+import { request, type IncomingMessage } from 'node:http'
 import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import type { VerifyProgress, VerifyReport } from '@mcpctl/client'
-import type { Problem } from '@mcpctl/contracts'
+import type { Problem, VerifyProgress, VerifyReport } from '@mcpctl/contracts'
 import { sealLine, sealLog } from '@mcpctl/event-store'
 import type { Client } from 'pg'
 import { until } from '../../../../test/support/binaries'
@@ -57,12 +56,12 @@ const tampering = async (change: string, undo: string, look: () => Promise<void>
 const ask = ({ address }: TestDaemon) => {
   const headers = { authorization: `Bearer ${daemon.token}` }
   const outgoing = request(address + path, { method: 'POST', headers, agent: false })
-  const answer = new Promise<string>((resolve) => {
-    outgoing.on('response', (message) => resolve(text(message).catch(() => '')))
+  const begun = new Promise<IncomingMessage>((resolve) => {
+    outgoing.on('response', (message) => resolve(message.on('error', () => undefined)))
   })
   outgoing.on('error', () => undefined)
   outgoing.end()
-  return { outgoing, answer }
+  return { outgoing, begun }
 }
 
 /** Halts a verification at the claims, and again at what it would come to next. */
@@ -164,6 +163,17 @@ describe('a verification', () => {
     expect(refused.text + daemon.logged()).not.toContain(secret.split('\n')[1])
   })
 
+  it('says which of several seals or keys is wrong', async () => {
+    const { privateKey, publicKey } = generateKeyPairSync('ed25519')
+    const key = publicKey.export({ type: 'spki', format: 'pem' })
+    expectStatus(201, await daemon.send('/api/v1/projects', { body: { name: 'to-be-sealed' } }))
+    const seal = sealLine((await sealLog(daemon.parts.store.pool, { privateKey }))!)
+    const pointers = async (body: object) =>
+      problemOf(expectStatus(422, await daemon.send(path, { method: 'POST', body }))).errors?.map((one) => one.pointer)
+    expect(await pointers({ keys: [key, 'x'] })).toEqual(['/keys/1'])
+    expect(await pointers({ keys: [key], seals: [seal, `${seal} `] })).toEqual(['/seals/1'])
+  })
+
   it.each<[unknown, number]>([
     [{ keys: 'x' }, 400],
     [{ keys: [1] }, 400],
@@ -174,6 +184,22 @@ describe('a verification', () => {
     ['x', 400],
   ])('%j is answered with %i', async (body, status) => {
     expect((await daemon.send(path, { method: 'POST', body })).status).toBe(status)
+  })
+
+  it('says again how far it is while nothing can be told that is new', async () => {
+    const { claims, model, waiting } = await halted(daemon.database)
+    const { outgoing, begun } = ask(daemon)
+    const message = await begun
+    let told = ''
+    message.setEncoding('utf8').on('data', (chunk: string) => (told += chunk))
+    await until('it has told the same twice', () => told.split('\n').filter((line) => line !== '').length >= 3, 20_000)
+    expect(await waiting()).toBe(1)
+    const [first, second, third] = told.split('\n').map((line) => line && (JSON.parse(line) as Line).progress)
+    expect([second, third]).toEqual([first, first])
+    outgoing.destroy()
+    await claims.query('commit')
+    await model.query('commit')
+    await until('nothing is checked any more', async () => (await waiting()) === 0, 10_000)
   })
 
   it('ends when whoever asked goes away', async () => {
@@ -193,7 +219,8 @@ describe('a verification', () => {
   it('ends when the daemon does, and says so', async () => {
     const other = await startDaemon({ database: daemon.database })
     const { claims, model, waiting } = await halted(daemon.database)
-    const { answer } = ask(other)
+    const { begun } = ask(other)
+    const answer = begun.then((message) => text(message))
     await until('it waits for the claims', async () => (await waiting()) === 1, 10_000)
     const closed = other.close()
     await until('it is ending', () => other.parts.daemon.isEnding, 10_000)

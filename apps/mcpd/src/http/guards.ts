@@ -66,13 +66,36 @@ const commandOf = (request: FastifyRequest, identity: Identity): Asked['command'
 
 const short = (value: string | string[] | undefined) => (typeof value === 'string' ? value.slice(0, 256) : undefined)
 
-/** What a command needs to know of its request. Throws BadRequest for a malformed idempotency key. */
+const LONGEST_REASON = 1024
+
+/** Why somebody does this. Headers carry ASCII, so other text comes percent-encoded, in UTF-8. */
+const reasonOf = ({ headers }: FastifyRequest): string | undefined => {
+  const sent = headers['x-mcpctl-reason']
+  if (typeof sent !== 'string') return undefined
+  const reason = decoded(sent)
+  if (reason.length > 0 && reason.length <= LONGEST_REASON && !/\p{Cc}/u.test(reason)) return reason
+  throw new DomainError(
+    'BadRequest',
+    `X-Mcpctl-Reason must be 1 to ${LONGEST_REASON} characters without control characters`,
+  )
+}
+
+const decoded = (text: string): string => {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    // Somebody wrote "100 % sure" by hand.
+    return text
+  }
+}
+
+/** What a command needs to know of its request. Throws BadRequest for a malformed idempotency key or reason. */
 export const ask = (request: AuthenticatedRequest): void => {
   const { identity } = request
   if (!identity) return
   const command = commandOf(request, identity)
   const userAgent = short(request.headers['user-agent'])
-  const reason = short(request.headers['x-mcpctl-reason'])
+  const reason = reasonOf(request)
   const query = request.query as { dryRun?: string }
   if (query.dryRun !== undefined && query.dryRun !== 'All') throw new DomainError('BadRequest', 'dryRun must be All')
   request.asked = {

@@ -1,0 +1,133 @@
+import type {
+  LogFinding,
+  ModelFinding,
+  ModelStatus,
+  ParkedEvent,
+  RebuildAnswer,
+  RebuildStatus,
+  Settled,
+  VerifyProgress,
+  VerifyReport,
+} from '@mcpctl/contracts'
+import type { ApiResponseOptions } from '@nestjs/swagger'
+
+type Schema = Record<string, unknown>
+type OptionalKey<T> = { [K in keyof T]-?: undefined extends T[K] ? K : never }[keyof T]
+
+/** A schema that does not compile unless it has each field of the answer and no other. */
+const object = <T>(properties: { [K in keyof T]-?: Schema }, optional: OptionalKey<T>[] = []): Schema => ({
+  type: 'object',
+  required: Object.keys(properties).filter((key) => !optional.includes(key as OptionalKey<T>)),
+  properties,
+})
+
+const ref = (name: string): Schema => ({ $ref: `#/components/schemas/${name}` })
+const text: Schema = { type: 'string' }
+const count: Schema = { type: 'integer', minimum: 0 }
+const position: Schema = { type: 'string', pattern: '^\\d+$', description: 'Position in the log.' }
+const anything: Schema = {}
+
+/** Answers of the routes below `/api/v1/admin`. */
+export const adminSchemas: Record<string, Schema> = {
+  ParkedEvent: object<ParkedEvent>({
+    processor: text,
+    position,
+    streamId: text,
+    type: text,
+    error: { ...text, description: 'What was thrown at it the last time.' },
+    since: { type: 'string', format: 'date-time' },
+    behind: { ...count, description: 'Later events of its stream that wait for it.' },
+  }),
+  ParkedEventList: object<{ parked: ParkedEvent[] }>({ parked: { type: 'array', items: ref('ParkedEvent') } }),
+  Settled: object<Settled>(
+    {
+      applied: { ...count, description: 'Events that are part of the model now.' },
+      stoppedAt: {
+        ...object<NonNullable<Settled['stoppedAt']>>({ position, type: text, error: text }),
+        description: 'The event that is parked still.',
+      },
+    },
+    ['stoppedAt'],
+  ),
+  RebuildStatus: object<RebuildStatus>(
+    {
+      version: count,
+      state: { enum: ['building', 'indexing', 'swapping', 'failed'] satisfies RebuildStatus['state'][] },
+      position,
+      eventsPerSecond: count,
+      lastError: text,
+    },
+    ['eventsPerSecond', 'lastError'],
+  ),
+  ModelStatus: object<ModelStatus>(
+    {
+      name: text,
+      version: { ...count, description: 'The version that readers see.' },
+      fold: { ...text, description: 'Identity of the code that has folded it.' },
+      position,
+      head: { ...position, description: 'Position of the last event of the log.' },
+      status: text,
+      lastError: text,
+      eventsPerSecond: { ...count, description: 'As last measured when this version was rebuilt.' },
+      rebuild: ref('RebuildStatus'),
+    },
+    ['lastError', 'eventsPerSecond', 'rebuild'],
+  ),
+  ModelStatusList: object<{ models: ModelStatus[] }>({ models: { type: 'array', items: ref('ModelStatus') } }),
+  RebuildAnswer: object<RebuildAnswer>({
+    name: text,
+    version: { ...count, description: 'The version that is being built now.' },
+  }),
+  VerifyProgress: object<VerifyProgress>({
+    subject: { ...text, description: '"log", or the name of a read model.' },
+    position,
+    to: position,
+  }),
+  LogFinding: object<LogFinding>({ in: { const: 'log' }, problem: text, position, field: text, message: text }),
+  ModelFinding: object<ModelFinding>(
+    {
+      in: { const: 'model' },
+      model: text,
+      comparedAt: { ...position, description: 'Model and log were compared as of here.' },
+      subject: { type: 'object', additionalProperties: text },
+      position,
+      path: text,
+      stored: anything,
+      expected: anything,
+    },
+    ['position', 'path', 'stored', 'expected'],
+  ),
+  VerifyReport: object<VerifyReport>(
+    {
+      ok: { type: 'boolean' },
+      finding: { oneOf: [ref('LogFinding'), ref('ModelFinding')] },
+      log: object<NonNullable<VerifyReport['log']>>({
+        events: position,
+        head: position,
+        hash: { type: 'string', pattern: '^[0-9a-f]*$' },
+        claims: { type: 'string', pattern: '^\\d+$' },
+        seals: count,
+        anchored: { type: 'boolean', description: 'Whether anything outside of the database vouches for the log.' },
+      }),
+      models: { type: 'array', items: object<VerifyReport['models'][number]>({ name: text, position }) },
+    },
+    ['finding', 'log'],
+  ),
+  VerifyLine: {
+    description: 'One line: progress while it goes on, a report or a problem at the end.',
+    oneOf: [
+      object<{ progress: VerifyProgress }>({ progress: ref('VerifyProgress') }),
+      object<{ report: VerifyReport }>({ report: ref('VerifyReport') }),
+      object<{ problem: object }>({ problem: ref('Problem') }),
+    ],
+  },
+}
+
+/** For a controller's method: what it answers. */
+export const answers = (name: string, description: string, type = 'application/json'): ApiResponseOptions => ({
+  description,
+  content: { [type]: { schema: ref(name) } },
+})
+
+/** For a controller: what all of it answers otherwise. */
+export const refusals = answers('Problem', 'Refused; the problem says why.', 'application/problem+json')
