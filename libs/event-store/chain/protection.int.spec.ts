@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { generateKeyPairSync } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
 import type { Client } from 'pg'
 import { testDatabase, type TestDatabase } from '../../../test/support/database'
 import { PostgresEventLog } from '../postgres-event-log'
@@ -140,6 +141,22 @@ describe('What protects the log', () => {
     await expect(sealLog(database.pool, { privateKey })).rejects.toMatchObject({ code: 'Conflict' })
     expect(await verifySeals(database.pool, { keys: [publicKey] })).toMatchObject({ ok: false, position: 6n })
     expect(await storedSeals(database.pool)).toHaveLength(2)
+  })
+
+  it('whoever holds the lock of the log is found by the query in the README, and ended by what stands beside it', async () => {
+    const readme = await readFile('libs/event-store/README.md', 'utf8')
+    const query = /```sql\n([^]*?)```/.exec(readme)?.[1] ?? ''
+    const stranger = await database.connect({ role: 'mcpd_app', applicationName: 'stranger' })
+    const holders = async () => (await owner.query<{ pid: number; application_name: string }>(query)).rows
+    expect(await holders()).toEqual([])
+    await stranger.query('begin')
+    await log.appendWithin(stranger, to('held', 'any', event()))
+    await stranger.query('set local idle_in_transaction_session_timeout = 0')
+    const held = await holders()
+    expect(held).toMatchObject([{ application_name: 'stranger', state: 'idle in transaction' }])
+    await owner.query('select pg_terminate_backend($1)', [held[0]!.pid])
+    expect(await log.append(to('held', 'none', event()))).toMatchObject({ status: 'ok' })
+    expect(await holders()).toEqual([])
   })
 
   describe('against requests that no TypeScript has seen', () => {

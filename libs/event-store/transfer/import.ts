@@ -36,7 +36,9 @@ const stage = `copy pg_temp.es_import from stdin (format csv, quote E'\\x01', de
  */
 export const importEvents = async (pool: Pool, source: AsyncIterable<Uint8Array | string>): Promise<Imported> => {
   const check = new ExportCheck()
-  const client = await pool.connect().catch((error: unknown) => Promise.reject(asDomainError(error) as Error))
+  const client = await pool
+    .connect()
+    .catch((error: unknown) => Promise.reject(asDomainError(error, 'the import') as Error))
   const lost = () => {}
   client.on('error', lost)
   try {
@@ -96,7 +98,7 @@ const asRefusal = (error: unknown, check: ExportCheck): unknown => {
     return new DomainError('Conflict', `${message}; import into a new database, where nothing has happened yet`, {
       cause: error,
     })
-  return asDomainError(error)
+  return asDomainError(error, 'the import')
 }
 
 const invalidFile = (found: string, field: string, cause: unknown): DomainError => {

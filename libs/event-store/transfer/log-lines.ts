@@ -37,7 +37,7 @@ export async function* logLines(pool: Pool, from: bigint, to: bigint): AsyncGene
       yield { bytes: Buffer.alloc(0), reached: last, lines }
     }
   } catch (error) {
-    throw asDomainError(error)
+    throw asDomainError(error, 'reading the log')
   } finally {
     // Its settings are not those of the pool any more, and an answer may be under way.
     client.release(true)
@@ -50,6 +50,6 @@ const connect = async (pool: Pool): Promise<PoolClient> => {
     client.on('error', () => {})
     return client
   } catch (error) {
-    throw asDomainError(error)
+    throw asDomainError(error, 'reading the log')
   }
 }
