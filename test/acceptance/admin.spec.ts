@@ -67,8 +67,8 @@ describe('an operator', () => {
     )
     expect(found.err).toContain('mcpctl admin rebuild objects')
 
-    expect(await sandbox.must('admin', 'rebuild')).toMatch(
-      /^model objects rebuilt: version 2, \d+ events, \d+ events\/s\n$/,
+    expect(await sandbox.must('admin', 'rebuild', '--reason', 'alpha was “forged”')).toMatch(
+      /^model objects rebuilt: version 2, up to position \d+, \d+ events\/s\n$/,
     )
     expect(await description('alpha')).toBe('as it was')
     expect(await version()).toBe(2)
@@ -93,7 +93,9 @@ describe('an operator', () => {
     await reader.query('begin; select count(*) from rm.object')
     const command = spawn(process.execPath, [program('mcpctl'), 'admin', 'rebuild'], { env: sandbox.env })
     const [out, err, exited] = [text(command.stdout), text(command.stderr), once(command, 'exit')]
-    await until('it is under way', async () => (await sandbox.must('status')).includes('version 3 swapping'))
+    await until('it is under way', async () =>
+      /^objects +3 +swapping +position \d+ of \d+ \(100%\)/m.test(await sandbox.must('status')),
+    )
     command.kill('SIGINT')
     expect((await exited)[0]).toBe(130)
     expect(await out).toBe('')
@@ -104,7 +106,7 @@ describe('an operator', () => {
     await sandbox.must('create', 'project', 'gamma', '--description', 'meanwhile')
     await reader.query('commit')
     await reader.end()
-    await until('it is done', async () => !(await sandbox.must('status')).includes('version 3'))
+    await until('it is done', async () => !(await sandbox.must('status')).includes('REBUILD'))
     expect(await description('gamma')).toBe('meanwhile')
     expect(await version()).toBe(3)
   }, 90_000)
@@ -127,10 +129,13 @@ describe('an operator', () => {
     expect(listed.slice(0, 5)).toEqual(['objects', expect.stringMatching(/^\d+$/), 'ProjectTeleported', streamId, '0'])
     const [, position = ''] = listed
     expect(await sandbox.mcpctl('status')).toMatchObject({ code: 0, err: expect.stringContaining('parked') as unknown })
-    const retried = await sandbox.mcpctl('admin', 'parked', 'retry', '--all')
+    const retried = await sandbox.mcpctl('admin', 'parked', 'retry', 'objects', '--all')
     expect(retried).toMatchObject({ code: 1, out: '' })
     expect(retried.err).toContain(`parked event objects/${position} (ProjectTeleported) cannot be applied: `)
-    expect((await sandbox.mcpctl('admin', 'parked', 'skip', 'objects', position)).code).toBe(2)
+    const unasked = await sandbox.mcpctl('admin', 'parked', 'skip', 'objects', position)
+    expect([unasked.code, unasked.err]).toEqual([2, expect.stringContaining('repeat it with --yes') as unknown])
+    const nothing = await sandbox.mcpctl('admin', 'parked', 'skip', 'objects', '1', '--yes')
+    expect([nothing.code, nothing.err]).toEqual([3, expect.stringContaining('position 1 is not') as unknown])
     const reason = ['--reason', 'nobody teleports', '--yes']
     expect(await sandbox.must('admin', 'parked', 'skip', 'objects', position, ...reason)).toBe(
       `parked event objects/${position} skipped: 0 events applied\n`,
@@ -142,13 +147,13 @@ describe('an operator', () => {
        where stream_id = 'processor-objects' order by position`,
     )
     expect(acts).toEqual([
+      { type: 'RebuildRequested', actor: 'admin', reason: 'alpha was “forged”' },
       { type: 'RebuildRequested', actor: 'admin', reason: null },
-      { type: 'RebuildRequested', actor: 'admin', reason: null },
-      { type: 'ParkedEventRetried', actor: 'admin', reason: null },
       { type: 'ParkedEventSkipped', actor: 'admin', reason: 'nobody teleports' },
     ])
     await sandbox.must('admin', 'verify')
-    await sandbox.must('admin', 'rebuild')
+    const rebuilt = JSON.parse(await sandbox.must('admin', 'rebuild', '-o', 'json')) as object
+    expect(rebuilt).toMatchObject({ models: [{ name: 'objects', version: 4, done: true }] })
     expect(await version()).toBe(4)
   }, 90_000)
 
