@@ -143,11 +143,50 @@ describe('The log is protected', () => {
        from pg_proc p where pronamespace = 'es'::regnamespace order by 1`,
     )
     const open = rows.filter((one) => one.open).map(({ call }) => call)
-    expect(open).toEqual(expect.arrayContaining(['es.append_many(jsonb)', 'es.next_term(text,text)']))
-    const inner = ['append_one', 'store_events', 'store_command', 'claim_verdict', 'lock_log', 'refuse_change']
-    for (const name of inner) expect(open.filter((call) => call.startsWith(`es.${name}(`))).toEqual([])
+    expect(open).toEqual([
+      'es.add_seal(jsonb,bigint)',
+      'es.append_many(jsonb)',
+      'es.batch_end(bigint,integer,bigint)',
+      'es.begin_import()',
+      'es.finish_import(uuid,integer,bigint,bytea)',
+      'es.next_term(text,text)',
+      'es.version_fault(bigint,bigint)',
+    ])
     // Whatever is a definer's is a door, and whatever is no door runs with the caller's own rights.
     expect(rows.filter(({ definer, open }) => definer && !open)).toEqual([])
+  })
+
+  it('C75 of its tables the application may change those that are no part of the log, and no other', async () => {
+    const { rows } = await owner.query<{ name: string; may: string }>(
+      `select c.relname as name, string_agg(lower(p), ' ' order by p) as may
+       from pg_class c, unnest(array['DELETE', 'INSERT', 'REFERENCES', 'TRIGGER', 'TRUNCATE', 'UPDATE']) p
+       where relnamespace = 'es'::regnamespace and relkind in ('r', 'p', 'v', 'm', 'f', 'S')
+         and (has_table_privilege('mcpd_app', c.oid, p)
+           or p in ('INSERT', 'UPDATE', 'REFERENCES') and has_any_column_privilege('mcpd_app', c.oid, p))
+       group by 1 order by 1`,
+    )
+    expect(rows.map(({ name, may }) => `${name}: ${may}`)).toEqual([
+      'checkpoint: delete insert update',
+      'outbox: delete insert update',
+      'parked: delete insert update',
+      'snapshot: delete insert update',
+      // The rows themselves may only be destroyed.
+      'subject_key: insert update',
+    ])
+  })
+
+  it('C75 another role of the same server sees and calls nothing of it', async () => {
+    const name = `stranger_${process.pid}`
+    await owner.query(`create role ${name}`)
+    try {
+      await owner.query(`set session authorization ${name}`)
+      for (const asked of ['table es.event', 'table es.store', 'table es.subject_key', `select es.append_many('[]')`])
+        await expect(owner.query(asked)).rejects.toMatchObject({ code: denied })
+      await expect(owner.query('set role mcpd_app')).rejects.toMatchObject({ code: denied })
+    } finally {
+      await owner.query('reset session authorization')
+      await owner.query(`drop role ${name}`)
+    }
   })
 
   it.each([
