@@ -35,7 +35,8 @@ const keep = `insert into es.snapshot as s (stream_id, fold, version, hash, posi
 
 /**
  * States of long streams in `es.snapshot`. Never more than a shortcut: a snapshot that other code has folded, or whose last event is not
- * the one in the log, is not found, and all of them may be deleted at any time.
+ * the one in the log, is not found, and all of them may be deleted at any time. A stream has one: it is folded by one decider alone. No hash
+ * covers them; whoever may write to the table could have changed one.
  */
 export class Snapshots {
   /** `fold` names the code that folds, deciders included; another name makes every snapshot of before void. */
