@@ -125,7 +125,7 @@ describe('a rebuild whose daemon is killed', () => {
     await reader.query('begin')
     await reader.query('select count(*) from rm.object')
     const { child } = start()
-    await blocked('%lock table')
+    await blocked('%create or replace view')
     await kill(child)
     await appendServers(daemon.log, { servers: 10, changes: 1 })
     await daemon.caughtUp()

@@ -129,6 +129,9 @@ describe('a rebuild', () => {
   it('C55 waits for a reader that holds on for long, and the others go on meanwhile', async () => {
     await appendServers(daemon.log, { servers: 5, changes: 2 })
     await daemon.caughtUp()
+    // Gives up when it is made to wait.
+    const quick = await database.connect({ role: 'mcpd_app' })
+    await quick.query(`set lock_timeout = '400ms'`)
     const slow = await database.connect({ role: 'mcpd_app' })
     await slow.query('begin')
     await slow.query('select count(*) from rm.object')
@@ -137,8 +140,10 @@ describe('a rebuild', () => {
     const building = build().then(() => (done = true))
     const phase = async () => (await modelStatus(database.pool, MODEL)).rebuild?.state
     const began = performance.now()
-    while ((await phase()) !== 'swapping' || performance.now() - began < 1_500)
+    while ((await phase()) !== 'swapping' || performance.now() - began < 2_500) {
       expect((await daemon.objects.list(serverKind, {})).items).toHaveLength(5)
+      await quick.query('select count(*) from rm.reference r, rm.object o')
+    }
     expect(done).toBe(false)
     await slow.query('commit')
     await building
@@ -209,5 +214,79 @@ describe('a rebuild', () => {
     expect(daemon.projector.status().status).toBe('waiting')
     expect((await newer.objects.findByUid(serverUid(0)))?.spec['replicas']).toBe(9)
     await newer.stop()
+  })
+})
+
+describe('a rebuild that cannot be as the log says', () => {
+  const twin = toServer(99, [{ ...created(1), id: created(99).id, claims: [] }, scaled(4)])
+
+  it('C45 parks the second of two objects of one name, as the projector does, and says which two', async () => {
+    await appendServers(daemon.log, { servers: 8, changes: 2 })
+    await daemon.log.append(twin)
+    await daemon.log.append(toServer(2, [scaled(8)]))
+    await daemon.caughtUp()
+    const before = await contents(database.pool)
+    const parked = await daemon.parked.list()
+    expect(parked).toMatchObject([{ type: 'ServerCreated', behind: 1 }])
+    for (const text of ['"server-1"', serverUid(1), serverUid(99)]) expect(parked[0]?.error).toContain(text)
+    await rebuild()
+    expect(await contents(database.pool)).toEqual(before)
+    expect(await daemon.parked.list()).toMatchObject([{ type: 'ServerCreated', behind: 1, error: parked[0]?.error }])
+    expect((await verifyModel(database.pool, objects())).difference).toBeUndefined()
+  })
+
+  it('C56 fails once when its tables cannot be indexed, drops them, and waits to be asked again', async () => {
+    await appendServers(daemon.log, { servers: 3, changes: 1 })
+    await daemon.caughtUp()
+    const sound = objects()
+    const model = {
+      ...sound,
+      indexes: (version: number) => [`create unique index on rm.object_${version} (kind)`, ...sound.indexes(version)],
+    }
+    await request(model)
+    const builder = new Builder({ pool: database.pool, model })
+    await builder.step()
+    await expect(builder.step()).rejects.toMatchObject({
+      code: 'Conflict',
+      message: expect.stringMatching(/model "objects".*Key \(kind\)=\(\w+\).*ask for the rebuild again/) as unknown,
+    })
+    expect(await builder.step()).toBe(false)
+    expect(await tables()).toEqual(['object_1', 'reference_1'])
+    expect(await modelStatus(database.pool, MODEL)).toMatchObject({
+      version: 1,
+      rebuild: { version: 2, state: 'failed', lastError: expect.stringContaining('Key (kind)') as unknown },
+    })
+    expect(await request(sound)).toBe(2)
+    await build(sound)
+    expect(await tables()).toEqual(['object_2', 'reference_2'])
+    expect((await verifyModel(database.pool, sound)).difference).toBeUndefined()
+  })
+
+  it('C45 lets wait whatever waits with the processor, also when that is more than a stream', async () => {
+    await appendServers(daemon.log, { servers: 8, changes: 1 })
+    const model = { ...objects(), queueOf: ({ category }: { category: string }) => category }
+    await daemon.log.append(toServer(4, [{ ...created(4), type: 'ServerTeleported', data: {}, claims: [] }]))
+    await daemon.caughtUp()
+    await request(model)
+    const builder = new Builder({ pool: database.pool, model })
+    await expect(builder.step()).rejects.toMatchObject({ code: expect.any(String) as unknown })
+    await builder.step()
+    await daemon.log.append(toServer(6, [scaled(7)]))
+    await daemon.caughtUp()
+    while (await builder.step());
+    expect((await daemon.objects.findByUid(serverUid(6)))?.spec['replicas']).toBe(1)
+    expect((await verifyModel(database.pool, model)).difference).toBeUndefined()
+  })
+
+  it('says so in the words of the contract when the database is away', async () => {
+    const pool = createPool(database.url, { role: 'mcpd_app', max: 2, applicationName: 'gone' })
+    const tx = await pool.connect()
+    const pid = (await tx.query<{ pid: number }>('select pg_backend_pid() as pid')).rows[0]?.pid
+    await (await database.connect()).query('select pg_terminate_backend($1)', [pid])
+    const away = { code: 'Unavailable', message: expect.stringContaining('model "objects"') as unknown }
+    await expect(modelStatus(tx, MODEL)).rejects.toMatchObject(away)
+    await expect(requestRebuild(tx, objects())).rejects.toMatchObject(away)
+    tx.release(true)
+    await pool.end()
   })
 })

@@ -135,24 +135,55 @@ describe('a comparison of the read model with the log', () => {
     })
   })
 
-  it('ends when it is told to, and when its connection is killed, and leaves nothing behind either way', async () => {
+  it('C55 does not hold up a rebuild, and goes on with what that has replaced', async () => {
+    const model = objects()
+    const replaced = (await modelStatus(database.pool, MODEL)).version
+    const exists = async () => {
+      const { rows } = await owner.query<{ exists: boolean }>(
+        `select to_regclass('rm.object_${replaced}') is not null as exists`,
+      )
+      return rows[0]?.exists
+    }
+    const builder = new Builder({ pool: database.pool, model })
+    const compare: typeof model.compare = async (tx, version) => {
+      const asking = await database.pool.connect()
+      await asking.query('begin')
+      await requestRebuild(asking, model)
+      await asking.query('commit')
+      asking.release()
+      while (await builder.step());
+      await daemon.log.append(toServer(2, [scaled(17)]))
+      await daemon.caughtUp()
+      return model.compare(tx, version)
+    }
+    const { difference, position } = await verifyModel(database.pool, { ...model, compare })
+    expect(difference).toBeUndefined()
+    expect(position).toBeLessThan(await daemon.log.head())
+    expect((await modelStatus(database.pool, MODEL)).version).toBe(replaced + 1)
+    expect(await exists()).toBe(true)
+    await builder.step()
+    expect(await exists()).toBe(false)
+  })
+
+  it('ends in the middle of a statement when it is told to', async () => {
     const told = new AbortController()
-    const ended = verifyModel(database.pool, objects(), { signal: told.signal, onProgress: () => told.abort() })
-    await expect(ended).rejects.toThrow('aborted')
-    const killed = verifyModel(database.pool, objects(), {
-      onProgress: () => {
-        void owner.query(
-          `select pg_terminate_backend(pid) from pg_stat_activity
-           where datname = current_database() and state like 'idle in transaction%'`,
-        )
-      },
-    })
-    await killed.catch((error: unknown) => expect(error).toMatchObject({ code: 'Unavailable' }))
-    await until('the temporary tables are gone', async () => {
-      const left = await owner.query(`select from pg_class where relname like '%scratch%'`)
-      return left.rowCount === 0
-    })
-    expect(await verify()).toBeUndefined()
+    const waits = async () => {
+      const { rows } = await owner.query<{ count: number }>(
+        `select count(*)::int from pg_stat_activity where datname = current_database() and query like '%pg_sleep(600)%'
+           and state = 'active' and pid <> pg_backend_pid()`,
+      )
+      return rows[0]?.count === 1
+    }
+    const compare = async (tx: { query(text: string): Promise<unknown> }) => {
+      await tx.query('select pg_sleep(600)')
+      return undefined
+    }
+    const ended = verifyModel(database.pool, { ...objects(), compare }, { signal: told.signal })
+    const refused = expect(ended).rejects.toThrow('enough')
+    await until('it compares', waits)
+    told.abort(new Error('enough'))
+    await refused
+    await until('the database has ended it too', async () => !(await waits()))
   })
 
   it('says so when other code has folded the model', async () => {

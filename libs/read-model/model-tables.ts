@@ -44,7 +44,7 @@ export const createTables = async (tx: ClientBase, place: ModelPlace): Promise<v
       to_name   text not null,
       primary key (from_uid, to_kind, to_name)
     );
-    create index ${indexName(place, 'loading')} on ${object} (uid) where to_position is null;
+    ${currentIndexes(place)};
     create index ${indexName(place, 'server')} on ${object} ((object #>> '{spec,serverUid}'))
       where to_position is null and kind = 'Instance';
     create index reference_${place}_to on ${reference} (to_kind, to_name)`)
@@ -57,6 +57,15 @@ export const dropTables = async (tx: ClientBase, place: ModelPlace): Promise<voi
 
 const indexName = (place: ModelPlace, what: string) => `object_${place}_${what}`
 
+/** A name that two objects have is found at once, as by the projector. For a comparison the log counts, whatever it says. */
+const currentIndexes = (place: ModelPlace): string => {
+  const { object } = tablesAt(place)
+  const index = (what: string, on: string) =>
+    `index ${indexName(place, what)} on ${object} ${on} where to_position is null`
+  if (place === 'scratch') return `create ${index('current_uid', '(uid)')}`
+  return `create unique ${index('current_uid', '(uid)')}; create unique ${index('current_name', '(kind, name)')}`
+}
+
 /** What a loaded table needs before it is read, a statement each; each may be run again. */
 export const indexStatements = (version: number): string[] => {
   const { object } = tablesAt(version)
@@ -64,26 +73,32 @@ export const indexStatements = (version: number): string[] => {
     `create ${unique} index if not exists ${indexName(version, what)} on ${object} ${on}`
   return [
     index('version', '(uid, from_position)', 'unique'),
-    index('current_uid', '(uid) where to_position is null', 'unique'),
-    index('current_name', '(kind, name) where to_position is null', 'unique'),
     index('kind_name', '(kind, name, from_position)'),
-    `drop index if exists rm.${indexName(version, 'loading')}`,
     `alter table ${object} reset (autovacuum_enabled)`,
     `analyze ${object}, rm.reference_${version}`,
   ]
 }
 
+export const modelVersions = async (tx: ClientBase): Promise<number[]> => {
+  const { rows } = await tx.query<{ version: number }>(
+    `select substring(relname from '^object_(\\d+)$')::int as version from pg_class
+     where relnamespace = 'rm'::regnamespace and relkind = 'r' and relname ~ '^object_\\d{1,9}$' order by 1`,
+  )
+  return rows.map(({ version }) => version)
+}
+
 /** Points the views at the tables of a version, for everybody, when the transaction commits. Waits for readers, as `lock_timeout` allows. */
 export const showTables = async (tx: ClientBase, version: number): Promise<void> => {
   const { object, reference } = tablesAt(version)
-  // At once, and with the tables behind them, so that no reader can have one half and wait for the other.
+  // Who has locked one view keeps us from both, so that nobody sees one half of each version. The tables are not locked: a vacuum of
+  // theirs would not give way in so short a time.
   await tx.query(`
-    lock table ${live.object}, ${live.reference} in access exclusive mode;
     create or replace view ${live.object} as select ${objectColumns} from ${object};
     create or replace view ${live.reference} as select ${referenceColumns} from ${reference}`)
 }
 
-/** Keeps `showTables` of others waiting until the transaction has ended. */
-export const holdTables = async (tx: ClientBase): Promise<void> => {
-  await tx.query(`lock table ${live.object}, ${live.reference} in access share mode`)
+/** Keeps `dropTables` of others waiting until the transaction has ended. */
+export const holdTables = async (tx: ClientBase, version: number): Promise<void> => {
+  const { object, reference } = tablesAt(version)
+  await tx.query(`lock table ${object}, ${reference} in access share mode`)
 }

@@ -1,7 +1,7 @@
 import { jsonEqual } from '@mcpctl/contracts'
 import type { Difference } from '@mcpctl/event-store'
 import type { ClientBase } from 'pg'
-import { live, tablesAt } from './model-tables'
+import { tablesAt, type ModelTables } from './model-tables'
 
 interface Row {
   kind: string | null
@@ -24,10 +24,10 @@ const asRow = (table: string) =>
   `json_build_object(${columns.map((column) => `'${column}', ${table}.${column}::text`).join(', ')})`
 
 /** The first version of an object, in order of position, that is not the same in the scratch tables. */
-const objectDifference = async (tx: ClientBase): Promise<Difference | undefined> => {
+const objectDifference = async (tx: ClientBase, storedTables: ModelTables): Promise<Difference | undefined> => {
   const { rows } = await tx.query<Pair>(
     `select uid::text, from_position::text as position, ${asRow('l')} as stored, ${asRow('s')} as expected
-     from ${live.object} l full join ${tablesAt('scratch').object} s using (uid, from_position)
+     from ${storedTables.object} l full join ${tablesAt('scratch').object} s using (uid, from_position)
      where (${asText('l')}) is distinct from (${asText('s')})
      order by from_position, uid limit 1`,
   )
@@ -77,10 +77,10 @@ interface Reference {
   to_name: string
 }
 
-const referenceDifference = async (tx: ClientBase): Promise<Difference | undefined> => {
+const referenceDifference = async (tx: ClientBase, storedTables: ModelTables): Promise<Difference | undefined> => {
   const { rows } = await tx.query<{ stored: Reference | null; expected: Reference | null }>(
     `select to_json(l) as stored, to_json(s) as expected
-     from ${live.reference} l full join ${tablesAt('scratch').reference} s using (from_uid, to_kind, to_name)
+     from ${storedTables.reference} l full join ${tablesAt('scratch').reference} s using (from_uid, to_kind, to_name)
      where (l.from_kind, l.from_name) is distinct from (s.from_kind, s.from_name)
      order by from_uid, to_kind, to_name limit 1`,
   )
@@ -95,6 +95,6 @@ const referenceDifference = async (tx: ClientBase): Promise<Difference | undefin
   }
 }
 
-/** The first place where the tables that are read differ from the scratch tables. */
-export const firstDifference = async (tx: ClientBase): Promise<Difference | undefined> =>
-  (await objectDifference(tx)) ?? (await referenceDifference(tx))
+/** The first place where the tables of a version differ from the scratch tables. */
+export const firstDifference = async (tx: ClientBase, version: number): Promise<Difference | undefined> =>
+  (await objectDifference(tx, tablesAt(version))) ?? (await referenceDifference(tx, tablesAt(version)))

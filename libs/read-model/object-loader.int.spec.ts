@@ -7,7 +7,7 @@ import { contents, followLog } from '../../test/support/models'
 import { appendServers, created, deleted, reported, scaled, toServer } from '../../test/support/server-log'
 import { createTables, tablesAt } from './model-tables'
 import type { ProjectedKind } from './object-fold'
-import { ObjectLoader } from './object-loader'
+import { ObjectLoader, type LoaderOptions } from './object-loader'
 
 const kinds = [
   { kind: 'Server', category: 'server', view: serverView },
@@ -32,12 +32,17 @@ beforeAll(async () => {
 })
 afterAll(() => database.close())
 
-const loaded = async ({ batch, perCommit, keptSize }: { batch: number; perCommit: number; keptSize?: number }) => {
+interface Loading extends Pick<LoaderOptions, 'keptSize' | 'referrers'> {
+  batch: number
+  perCommit: number
+}
+
+const loaded = async ({ batch, perCommit, ...options }: Loading) => {
   const tx = await database.pool.connect()
   try {
     await createTables(tx, 9)
     const tables = tablesAt(9)
-    const loader = new ObjectLoader({ tables, kinds, epoch: 1, ...(keptSize !== undefined && { keptSize }) })
+    const loader = new ObjectLoader({ tables, kinds, epoch: 1, ...options })
     for (let from = 0; from < log.length; from += perCommit) {
       await tx.query('begin')
       const part = log.slice(from, from + perCommit)
@@ -66,6 +71,7 @@ describe('the loader', () => {
     { batch: 1, perCommit: 1 },
     { batch: 10, perCommit: 300, keptSize: 5_000 },
     { batch: 3, perCommit: 40, keptSize: 0 },
+    { batch: 3, perCommit: 200, referrers: 0 },
   ])('C59 makes the same rows as the projector, byte by byte, with %j', async (options) => {
     expect(await loaded(options)).toEqual(projected)
   })

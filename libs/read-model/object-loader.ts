@@ -19,15 +19,14 @@ interface Kept {
   isStored: boolean
 }
 
-/** Objects whose references wait to be written, before they are. */
-const mostReferrers = 5_000
-
 export interface LoaderOptions {
   tables: ModelTables
   kinds: ProjectedKind[]
   epoch: number
   /** Objects that are kept in memory, in characters of JSON, about; default 16 Mi. In memory they are several times as large. */
   keptSize?: number
+  /** Objects whose references wait to be written, default 5,000. */
+  referrers?: number
 }
 
 /**
@@ -144,8 +143,8 @@ export class ObjectLoader {
 
   /** Makes room. */
   private async forget(tx: ClientBase): Promise<void> {
-    const { keptSize = 16 * 1024 * 1024 } = this.options
-    if (this.changed.size > mostReferrers) {
+    const { keptSize = 16 * 1024 * 1024, referrers = 5_000 } = this.options
+    if (this.changed.size > referrers) {
       await this.endStored(tx)
       await this.writeReferences(tx)
     }

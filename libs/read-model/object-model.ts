@@ -1,5 +1,13 @@
 import type { EventCatalogue, RebuildableModel } from '@mcpctl/event-store'
-import { createTables, dropTables, holdTables, indexStatements, showTables, tablesAt } from './model-tables'
+import {
+  createTables,
+  dropTables,
+  holdTables,
+  indexStatements,
+  modelVersions,
+  showTables,
+  tablesAt,
+} from './model-tables'
 import { firstDifference } from './object-difference'
 import type { ProjectedKind } from './object-fold'
 import { ObjectLoader } from './object-loader'
@@ -27,6 +35,7 @@ export const objectModel = ({ name, kinds, epoch, fold, catalogue }: ObjectModel
   project: (tx, version, events) => objectProjection(kinds, epoch, tablesAt(version))(tx, events),
   show: showTables,
   drop: dropTables,
+  versions: modelVersions,
   hold: holdTables,
   compare: firstDifference,
 })

@@ -1,3 +1,4 @@
+import { DomainError } from '@mcpctl/contracts'
 import type { ProjectedEvent } from '@mcpctl/event-store'
 import type { ClientBase } from 'pg'
 import { live, type ModelTables } from './model-tables'
@@ -56,18 +57,37 @@ const write = async (tx: ClientBase, tables: ModelTables, folded: Folded[]): Pro
   )
   await endVersions(tx, tables, ended)
   const added = folded.flatMap(({ added: versions, kind }) => versions.map((version) => asRow(kind, version)))
-  if (added.length > 0)
-    await tx.query(
-      `insert into ${tables.object} (kind, uid, name, labels, from_position, to_position, object)
-       select r.kind, r.uid, r.object #>> '{metadata,name}', (r.object #> '{metadata,labels}')::jsonb, r.from_position, r.to_position, r.object
-         from json_to_recordset($1::json) as r (kind text, uid uuid, from_position bigint, to_position bigint, object json)`,
-      [JSON.stringify(added)],
-    )
+  if (added.length > 0) await insert(tx, tables, JSON.stringify(added), added.length)
   await writeReferences(
     tx,
     tables,
     folded.filter(({ stored, current }) => current !== stored),
   )
+}
+
+const insert = async (tx: ClientBase, tables: ModelTables, added: string, count: number): Promise<void> => {
+  const { rowCount } = await tx.query(
+    `insert into ${tables.object} (kind, uid, name, labels, from_position, to_position, object)
+     select r.kind, r.uid, r.object #>> '{metadata,name}', (r.object #> '{metadata,labels}')::jsonb, r.from_position, r.to_position, r.object
+       from json_to_recordset($1::json) as r (kind text, uid uuid, from_position bigint, to_position bigint, object json)
+     on conflict (kind, name) where to_position is null do nothing`,
+    [added],
+  )
+  if (rowCount !== count) throw await nameTaken(tx, tables, added)
+}
+
+/** Claims keep names apart, so that somebody has changed the log or what follows from it. */
+const nameTaken = async (tx: ClientBase, tables: ModelTables, added: string): Promise<DomainError> => {
+  const { rows } = await tx.query<{ kind: string; name: string; uid: string; holder: string }>(
+    `select o.kind, o.name, r.uid, o.uid as holder
+       from json_to_recordset($1::json) as r (kind text, uid uuid, to_position bigint, object json)
+       join ${tables.object} o on o.kind = r.kind and o.name = r.object #>> '{metadata,name}' and o.uid <> r.uid
+      where o.to_position is null and r.to_position is null limit 1`,
+    [added],
+  )
+  const { kind = 'object', name = '', uid = '', holder = '' } = rows[0] ?? {}
+  const what = `two ${kind} objects are named "${name}": ${holder}, which is shown, and ${uid}, which cannot be`
+  return new DomainError('Conflict', `${what}; verify the log, delete one of them, then retry or skip the event`)
 }
 
 const asRow = ({ kind }: ProjectedKind, { uid, from, to, object }: ObjectVersion) => ({

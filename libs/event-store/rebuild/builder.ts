@@ -1,10 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { withClient } from '@mcpctl/postgres/transaction'
 import type { Pool, PoolClient } from 'pg'
-import { isTransient } from '../database-errors'
-import { applyAndPark, parkBehind, sortOut, textOf, type Poison } from '../follow/parking'
+import { answered, isTransient } from '../database-errors'
+import { applyAndPark, parkBehind, sortOut, type Poison } from '../follow/parking'
 import type { ProjectedEvent } from '../types'
+import { buildFailed, forgetParked, giveUp, reasonOf } from './build-failure'
 import { advance, findBuild, lockBuild, recordAttempt, type Build, type Phase } from './build-row'
+import { currentEvents, parkedIn } from './folding'
+import { dropLeftovers } from './leftovers'
 import type { ModelLoader, RebuildableModel } from './model'
 import { pageAfter, pagesAfter } from './pages'
 import { ParkedEvents } from './parked-events'
@@ -12,15 +15,16 @@ import { maxAttempts } from './request'
 import { distance, nearlyThere, swap } from './swap'
 
 const msPerCommit = 5_000
-const firstPatienceMs = 200
-/** Above `deadlock_timeout`, so that a vacuum of the old tables gives way. */
-const longestPatienceMs = 1_500
+/** Events that wait to be parked, beside those of a page. */
+const mostBehind = 100
+const firstPauseMs = 100
+const longestPauseMs = 2_000
 
 export interface BuilderOptions {
   /** Its connections act as `mcpd_app`; two are used. */
   pool: Pool
   model: RebuildableModel
-  /** Events per transaction while the tables are loaded, default 50,000; a crash costs the time of one. */
+  /** Events per transaction while the tables are loaded, default 100,000; a crash costs the time of one. */
   eventsPerCommit?: number
   /** Told after an event was set aside in the version that is built, for a log. */
   onParked?: (poison: Poison) => void
@@ -35,9 +39,13 @@ export interface BuilderOptions {
  */
 export class Builder {
   private loader: { modelVersion: number; position: bigint; load: ModelLoader } | undefined
-  private patienceMs = firstPatienceMs
-  /** The next events are applied one by one, because one of them could not be loaded. */
-  private isCareful = false
+  private pauseMs = firstPauseMs
+  /** How far it was loaded, in a transaction that may have been taken back. */
+  private reached = 0n
+  /** Up to here events are applied as the processor does it, because one of them could not be loaded. */
+  private carefulTo = 0n
+  /** There may be tables of a version that was replaced. */
+  private hasLeftovers = true
   private swappedTo: number | undefined
 
   constructor(private readonly options: BuilderOptions) {}
@@ -48,17 +56,16 @@ export class Builder {
    */
   async step(): Promise<boolean> {
     const { pool, model, onDone } = this.options
-    const build = await findBuild(pool, model.name)
+    const build = await answered(`the look at the rebuild of model "${model.name}"`, findBuild(pool, model.name))
     // What has failed by other code may succeed by this one.
-    if (!build || (build.attempts >= maxAttempts && build.fold === model.fold)) return false
+    if (!build || (build.attempts >= maxAttempts && build.fold === model.fold)) return this.tidy()
     try {
       const more = await withClient(pool, (tx) => this.work(tx, build))
       if (this.swappedTo !== undefined) onDone?.(this.swappedTo)
       this.swappedTo = undefined
       return more
     } catch (error) {
-      await this.failed(error)
-      throw error
+      throw await this.failed(error, build)
     }
   }
 
@@ -66,7 +73,7 @@ export class Builder {
     if (build.fold !== this.options.model.fold) return this.startOver(tx)
     switch (build.phase) {
       case 'building':
-        return this.isCareful ? this.project(tx, 'building') : this.load(tx)
+        return build.position < this.carefulTo ? this.project(tx, 'building') : this.load(tx)
       case 'indexing':
         return this.index(tx, build)
       case 'swapping':
@@ -74,11 +81,31 @@ export class Builder {
     }
   }
 
-  private async failed(error: unknown): Promise<void> {
+  /** Writes down what went wrong; answers it in the words of the contract. */
+  private async failed(error: unknown, build: Build): Promise<unknown> {
     this.loader = undefined
     const { pool, model } = this.options
-    this.isCareful = !isTransient(error)
-    await recordAttempt(pool, model.name, { error: textOf(error), counts: !isTransient(error) }).catch(() => undefined)
+    const counts = !isTransient(error)
+    if (counts) this.carefulTo = this.reached
+    const text = reasonOf(error)
+    // The same rows make the same index: trying again would change nothing.
+    const isFinal = counts && build.phase === 'indexing'
+    const written = isFinal ? giveUp(pool, model, text) : recordAttempt(pool, model.name, { error: text, counts })
+    await written.catch(() => undefined)
+    return buildFailed(error, { model: model.name, isFinal })
+  }
+
+  /** Nothing is left to be built. */
+  private async tidy(): Promise<false> {
+    const { pool, model } = this.options
+    if (!this.hasLeftovers) return false
+    try {
+      await withClient(pool, (tx) => dropLeftovers(tx, model))
+      this.hasLeftovers = false
+    } catch (error) {
+      if (!isTransient(error)) throw error
+    }
+    return false
   }
 
   /** Two codes on the same tables would make a mixture. */
@@ -87,10 +114,7 @@ export class Builder {
     const build = await lockBuild(tx, model.name)
     if (build && build.fold !== model.fold) {
       await model.create(tx, build.modelVersion)
-      await tx.query(`delete from es.parked where processor = $1 and model_version = $2 and status = 'parked'`, [
-        model.name,
-        build.modelVersion,
-      ])
+      await forgetParked(tx, model.name, build.modelVersion)
       await tx.query(`update es.checkpoint set fold = $2 where processor = $1 and not active`, [model.name, model.fold])
       await advance(tx, model.name, { position: 0n, phase: 'building' })
     }
@@ -128,8 +152,8 @@ export class Builder {
 
   /** As many events as one transaction takes. */
   private async loadPages(tx: PoolClient, build: Build, loader: ModelLoader) {
-    const { pool, model, eventsPerCommit = 50_000 } = this.options
-    const at = { processor: model.name, modelVersion: build.modelVersion }
+    const { pool, eventsPerCommit = 100_000 } = this.options
+    const at = parkedIn(this.options.model, build.modelVersion)
     const deadline = performance.now() + msPerCommit
     const parked = await ParkedEvents.of(tx, at)
     const behind: ProjectedEvent[] = []
@@ -137,22 +161,22 @@ export class Builder {
     let last: bigint | undefined
     let atEnd = true
     for await (const page of pagesAfter(pool, build.position)) {
+      last = page.at(-1)?.position
+      this.reached = last ?? this.reached
       const { ready, waiting } = parked.sortOut(page)
       behind.push(...waiting)
-      await loader.load(tx, this.current(ready))
+      await loader.load(tx, currentEvents(this.options.model, ready))
+      if (behind.length > mostBehind) {
+        await loader.flush(tx)
+        await parkBehind(tx, at, behind.splice(0))
+      }
       count += page.length
-      last = page.at(-1)?.position
       atEnd = count < eventsPerCommit && performance.now() < deadline
       if (!atEnd) break
     }
     await loader.flush(tx)
     await parkBehind(tx, at, behind)
     return { count, last, atEnd }
-  }
-
-  private current(events: ProjectedEvent[]): ProjectedEvent[] {
-    const { catalogue } = this.options.model
-    return catalogue ? events.map((event) => catalogue.toCurrent(event)) : events
   }
 
   /** One page as the processor would apply it; what cannot be folded is parked. */
@@ -164,7 +188,6 @@ export class Builder {
     const poisons = await this.apply(tx, build.modelVersion, page)
     await advance(tx, model.name, { position: page.at(-1)?.position ?? build.position, phase })
     await tx.query('commit')
-    this.isCareful = false
     for (const poison of poisons) onParked?.(poison)
     return true
   }
@@ -172,7 +195,7 @@ export class Builder {
   private async apply(tx: PoolClient, modelVersion: number, events: ProjectedEvent[]): Promise<Poison[]> {
     if (events.length === 0) return []
     const { model } = this.options
-    const at = { processor: model.name, modelVersion }
+    const at = parkedIn(model, modelVersion)
     const { ready, waiting } = await sortOut(tx, at, events)
     const projection = {
       ...model,
@@ -205,7 +228,6 @@ export class Builder {
     const poisons: Poison[] = []
     const isDone = await swap(tx, {
       model,
-      patienceMs: this.patienceMs,
       catchUp: async (within, { after, upTo }) => {
         for await (const page of pagesAfter(pool, after, upTo))
           poisons.push(...(await this.apply(within, modelVersion, page)))
@@ -213,17 +235,18 @@ export class Builder {
     }).catch((error: unknown) => this.letReadersPass(tx, error))
     if (!isDone) return true
     for (const poison of poisons) onParked?.(poison)
-    this.patienceMs = firstPatienceMs
+    this.pauseMs = firstPauseMs
+    this.hasLeftovers = true
     this.swappedTo = modelVersion
     return true
   }
 
-  /** Readers that do not let go are waited for, a little longer each time; those that queue behind us must not wait for long. */
+  /** Readers that do not let go are waited for from afar: those that would queue behind us are let pass, for longer each time. */
   private async letReadersPass(tx: PoolClient, error: unknown): Promise<false> {
     if (!isLockTimeout(error)) throw error
     await tx.query('rollback')
-    await delay(this.patienceMs)
-    this.patienceMs = Math.min(this.patienceMs * 2, longestPatienceMs)
+    await delay(this.pauseMs)
+    this.pauseMs = Math.min(this.pauseMs * 2, longestPauseMs)
     return false
   }
 }

@@ -37,6 +37,8 @@ export interface RebuildableModel {
   fold: string
   /** Brings events into their current shape. Without it they come as stored. */
   catalogue?: EventCatalogue
+  /** What queues behind an event that is parked, as the processor has it. Default: its stream. */
+  queueOf?: (event: ProjectedEvent) => string | undefined
   /** Makes empty tables, ready to be loaded; those that an earlier attempt has left go first. */
   create(tx: PoolClient, place: ModelPlace): Promise<void>
   /** A loader that goes on from what the tables hold. */
@@ -48,8 +50,10 @@ export interface RebuildableModel {
   /** Lets readers see this version once the transaction has committed. Waits for them no longer than `lock_timeout` allows. */
   show(tx: PoolClient, version: number): Promise<void>
   drop(tx: PoolClient, version: number): Promise<void>
-  /** Keeps `show` of other transactions waiting until this one has ended. Reads nothing, so that a snapshot is taken later. */
-  hold(tx: PoolClient): Promise<void>
-  /** The first difference between what readers see and the scratch tables, in order of position; undefined when there is none. */
-  compare(tx: PoolClient): Promise<Difference | undefined>
+  /** The versions of which there are tables. */
+  versions(tx: PoolClient): Promise<number[]>
+  /** Keeps `drop` of a version waiting until this transaction has ended. Throws with code 42P01 when it has been dropped. */
+  hold(tx: PoolClient, version: number): Promise<void>
+  /** The first difference between a version and the scratch tables, in order of position; undefined when there is none. */
+  compare(tx: PoolClient, version: number): Promise<Difference | undefined>
 }

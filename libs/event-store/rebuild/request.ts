@@ -1,4 +1,5 @@
 import { DomainError } from '@mcpctl/contracts'
+import { answered } from '../database-errors'
 import type { Pool, PoolClient } from 'pg'
 import { toBuild, type Build, type BuildRow } from './build-row'
 import type { RebuildableModel } from './model'
@@ -34,12 +35,16 @@ export interface RebuildStatus {
 
 /**
  * Asks for a model to be folded anew: makes the tables of its next version, which a `Builder`, in whatever process, then fills. Part of
- * the caller's transaction. Answers the version. A build that has failed is taken up again. Throws `Conflict` while one is under way.
+ * the caller's transaction. Answers the version. A build that has failed is taken up again. Throws `Conflict` while one is under way,
+ * `Unavailable` when the database is away.
  */
-export const requestRebuild = async (tx: PoolClient, model: RebuildableModel): Promise<number> => {
+export const requestRebuild = (tx: PoolClient, model: RebuildableModel): Promise<number> =>
+  answered(`the request to rebuild model "${model.name}"`, request(tx, model))
+
+const request = async (tx: PoolClient, model: RebuildableModel): Promise<number> => {
   const { rows } = await tx.query<{ model_version: number }>(
-    `insert into es.checkpoint (processor, model_version, active, fold, status, live_from)
-     select $1, coalesce(max(model_version), 1) + 1, false, $2, 'building', coalesce((select max(position) from es.event), 0)
+    `insert into es.checkpoint (processor, model_version, active, fold, status)
+     select $1, coalesce(max(model_version), 1) + 1, false, $2, 'building'
      from es.checkpoint where processor = $1
      on conflict do nothing returning model_version`,
     [model.name, model.fold],
@@ -48,12 +53,17 @@ export const requestRebuild = async (tx: PoolClient, model: RebuildableModel): P
     await model.create(tx, rows[0].model_version)
     return rows[0].model_version
   }
-  const resumed = await tx.query<{ model_version: number }>(
+  const resumed = await tx.query<{ model_version: number; position: string }>(
     `update es.checkpoint set attempts = 0, last_error = null
-     where processor = $1 and not active and attempts >= $2 returning model_version`,
+     where processor = $1 and not active and attempts >= $2 returning model_version, position`,
     [model.name, maxAttempts],
   )
-  if (resumed.rows[0]) return resumed.rows[0].model_version
+  const [again] = resumed.rows
+  if (again) {
+    // One that was given up has no tables any more.
+    if (again.position === '0') await model.create(tx, again.model_version)
+    return again.model_version
+  }
   throw new DomainError('Conflict', `model "${model.name}" is being rebuilt already; wait until that is done`)
 }
 
@@ -87,9 +97,9 @@ const statusText = `
   left join es.checkpoint a on a.processor = asked.processor and a.active
   left join es.checkpoint b on b.processor = asked.processor and not b.active`
 
-/** How a model stands, as the database has it: the same in every process. */
+/** How a model stands, as the database has it: the same in every process. Throws `Unavailable` when the database is away. */
 export const modelStatus = async (db: Pool | PoolClient, name: string): Promise<ModelStatus> => {
-  const { rows } = await db.query<StatusRow>(statusText, [name])
+  const { rows } = await answered(`the look at model "${name}"`, db.query<StatusRow>(statusText, [name]))
   const { version, fold, position, head, status, last_error, events_per_second, build } = rows[0] as StatusRow
   return {
     name,

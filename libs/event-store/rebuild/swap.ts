@@ -1,6 +1,10 @@
 import type { Pool, PoolClient } from 'pg'
+import { forgetParked } from './build-failure'
 import { advance, lockBuild } from './build-row'
 import type { RebuildableModel } from './model'
+
+/** Readers queue behind us while we wait for one of them: each of the locks of a model costs them so much at most. */
+const patience = '50ms'
 
 /** Further behind than this it catches up without holding up the processor. */
 export const nearlyThere = 1_000n
@@ -9,8 +13,6 @@ export interface Swap {
   model: RebuildableModel
   /** Applies the log after a position up to another one to the version that is being built, in this transaction. */
   catchUp: (tx: PoolClient, span: { after: bigint; upTo: bigint }) => Promise<void>
-  /** For how long readers may be made to wait, in milliseconds. */
-  patienceMs: number
 }
 
 interface Active {
@@ -23,7 +25,7 @@ interface Active {
  * processor cannot move. False when there was too much to catch up with, or no build. Throws with code 55P03 when readers did not let
  * go in time.
  */
-export const swap = async (tx: PoolClient, { model, catchUp, patienceMs }: Swap): Promise<boolean> => {
+export const swap = async (tx: PoolClient, { model, catchUp }: Swap): Promise<boolean> => {
   const build = await lockBuild(tx, model.name)
   if (build?.phase !== 'swapping') return rollback(tx)
   // Who freezes while the processor waits loses the transaction at once, as the processor itself does.
@@ -37,9 +39,7 @@ export const swap = async (tx: PoolClient, { model, catchUp, patienceMs }: Swap)
   if (upTo - build.position > nearlyThere) return rollback(tx)
   const { modelVersion } = build
   if (upTo > build.position) await catchUp(tx, { after: build.position, upTo })
-  await tx.query(`set local synchronous_commit = on; set local lock_timeout = '${patienceMs}ms'`)
-  await model.show(tx, modelVersion)
-  if (active) await retire(tx, model, active.model_version)
+  if (active) await retire(tx, model.name, active.model_version)
   const position = upTo > build.position ? upTo : build.position
   await advance(tx, model.name, { position, phase: 'swapping' })
   await tx.query(
@@ -50,6 +50,9 @@ export const swap = async (tx: PoolClient, { model, catchUp, patienceMs }: Swap)
     `${position} ${modelVersion} ${model.name}`,
     String(position),
   ])
+  await tx.query(`set local synchronous_commit = on; set local lock_timeout = '${patience}'`)
+  // Last, for from here on readers wait.
+  await model.show(tx, modelVersion)
   await tx.query('commit')
   return true
 }
@@ -60,11 +63,9 @@ const rollback = async (tx: PoolClient): Promise<false> => {
 }
 
 /** What was parked is judged anew by the new version; what was skipped stays so. */
-const retire = async (tx: PoolClient, model: RebuildableModel, modelVersion: number): Promise<void> => {
-  await model.drop(tx, modelVersion)
-  const key = [model.name, modelVersion]
-  await tx.query(`delete from es.parked where processor = $1 and model_version = $2 and status = 'parked'`, key)
-  await tx.query('delete from es.checkpoint where processor = $1 and model_version = $2', key)
+const retire = async (tx: PoolClient, processor: string, modelVersion: number): Promise<void> => {
+  await forgetParked(tx, processor, modelVersion)
+  await tx.query('delete from es.checkpoint where processor = $1 and model_version = $2', [processor, modelVersion])
 }
 
 /** By how many events the processor is ahead. */
