@@ -85,6 +85,11 @@ export class Session {
     return `context "${name}" holds no token that this daemon knows; if it runs on this machine: mcpctl down && mcpctl up`
   }
 
+  /** Where tables end: they are cut for people only. */
+  get tableWidth(): number | undefined {
+    return this.io.outIsTerminal ? this.io.columns : undefined
+  }
+
   /** Data. */
   print(text: string): void {
     this.io.out(text)

@@ -52,13 +52,15 @@ describe('admin parked list', () => {
     expect(code).toBe(0)
     const [header, line] = out.split('\n')
     expect(header).toBe('PROCESSOR   POSITION   TYPE               STREAM        BEHIND   SINCE   ERROR')
-    expect(line).toMatch(/^objects {5}17 {9}ServerTeleported {3}server-018f {3}2 {8}5m {6}this daemon .*␛\[31m x+…$/)
+    expect(line).toMatch(/^objects {5}17 {9}ServerTeleported {3}server-018f {3}2 {8}5m {6}this daemon .*␛\[31m x{100}$/)
     expect((await cli.type('admin parked list --no-headers objects')).out).not.toContain('PROCESSOR')
     expect(daemon.requests.at(-1)?.query.get('processor')).toBe('objects')
   })
 
-  it('prints everything with -o wide, and data with -o json and yaml', async () => {
-    expect((await cli.type('admin parked list -o wide')).out).toContain('x'.repeat(100))
+  it('is cut for terminals, not with -o wide; prints data with -o json and yaml', async () => {
+    const [, line] = (await cli.type('admin parked list', { terminal: true, columns: 100 })).out.split('\n')
+    expect([line?.length, line?.at(-1)]).toEqual([100, '…'])
+    expect((await cli.type('admin parked list -o wide', { terminal: true })).out).toContain('x'.repeat(100))
     expect(JSON.parse((await cli.type('admin parked list -o json')).out)).toEqual({ parked })
     expect((await cli.type('admin parked list -o yaml')).out).toContain('    position: "17"\n')
   })
@@ -113,12 +115,12 @@ describe('admin parked retry and skip', () => {
     const line = 'admin parked skip objects 17'
     const alone = await cli.type(line)
     expect([alone.code, alone.out]).toEqual([2, ''])
-    expect(alone.err).toContain('would skip for good 1 parked event in context "local"')
+    expect(alone.err).toContain('would skip 1 parked event in context "local"')
     expect(alone.err).toContain('--yes')
     const refused = await cli.type(line, { answer: 'n' })
     expect(refused.code).toBe(1)
     expect(refused.err).toContain(
-      '  objects/17, ServerTeleported in stream server-018f; 2 events behind it would be applied\n',
+      '  objects/17, ServerTeleported in stream server-018f; 2 events behind it would be applied; it cannot be had back\n',
     )
     expect(daemon.mutations).toEqual([])
     expect((await cli.type(line, { answer: 'y' })).code).toBe(0)
@@ -401,7 +403,9 @@ describe('admin verify', () => {
 describe('help of the admin commands', () => {
   it('says what each command takes and does', async () => {
     const { out } = await cli.type('admin parked --help')
-    expect(out).toContain('  retry PROCESSOR POSITION | [PROCESSOR] --all  Apply one again, and what waits behind it\n')
+    expect(out).toContain(
+      '  retry PROCESSOR POSITION | [PROCESSOR] --all  Apply a parked event again, and what waits behind it\n',
+    )
     expect(out).toContain('  skip PROCESSOR POSITION ')
     expect(out).not.toContain('[words')
   })

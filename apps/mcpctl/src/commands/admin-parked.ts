@@ -20,12 +20,10 @@ export interface Selection {
 }
 
 const header = ['PROCESSOR', 'POSITION', 'TYPE', 'STREAM', 'BEHIND', 'SINCE', 'ERROR']
-const shortError = 80
 
 const rowOf = (event: ParkedEvent, { isWide, now }: { isWide: boolean; now: number }): string[] => {
   const { processor, position, type, streamId, behind, since, error } = event
-  const shown = isWide || error.length <= shortError ? error : `${error.slice(0, shortError - 1)}…`
-  return [processor, position, type, streamId, String(behind), isWide ? since : age(since, now), shown]
+  return [processor, position, type, streamId, String(behind), isWide ? since : age(since, now), error]
 }
 
 export const runList = async (
@@ -40,7 +38,8 @@ export const runList = async (
   else if (parked.length === 0) session.io.err('No events are parked\n')
   else {
     const rows = parked.map((event) => rowOf(event, { isWide: format === 'wide', now: Date.now() }))
-    session.print(formatTable(headers ? [header, ...rows] : rows))
+    const columns = format === 'wide' ? undefined : session.tableWidth
+    session.print(formatTable(headers ? [header, ...rows] : rows, columns))
   }
 }
 
@@ -117,13 +116,12 @@ const findFirst = async (session: Session, processor: string, position: string):
 
 const skipText = ({ processor, position, type, streamId, behind }: ParkedEvent): string => {
   const waiting = behind === 0 ? 'nothing waits behind it' : `${eventsText(behind)} behind it would be applied`
-  return `${processor}/${position}, ${type} in stream ${streamId}; ${waiting}`
+  return `${processor}/${position}, ${type} in stream ${streamId}; ${waiting}; it cannot be had back`
 }
 
 export const runSkip = async (session: Session, processor: string, position: string): Promise<void> => {
   const event = await findFirst(session, processor, position)
-  // What was skipped cannot be had back.
-  await session.confirm([skipText(event)], 'skip for good', true, 'parked event')
+  await session.confirm([skipText(event)], 'skip', true, 'parked event')
   session.announceContext()
   await settle(session, 'skip', event)
 }
@@ -166,7 +164,7 @@ const defineSkip = (command: Command, open: OpenSession): void => {
 
 export const defineParked = (command: Command, open: OpenSession): void => {
   command.usage('list | retry | skip')
-  defineList(named(command, 'list', 'List them, the first of each stream'), open)
-  defineRetry(named(command, 'retry', 'Apply one again, and what waits behind it'), open)
-  defineSkip(named(command, 'skip', 'Leave one out for good, and apply what waits behind it'), open)
+  defineList(named(command, 'list', 'List parked events, the first of each stream'), open)
+  defineRetry(named(command, 'retry', 'Apply a parked event again, and what waits behind it'), open)
+  defineSkip(named(command, 'skip', 'Leave a parked event out for good, and apply what waits behind it'), open)
 }
