@@ -62,10 +62,12 @@ interface Asked {
   name: string
   text: string
   values: unknown[]
+  /** How long an answer may take before the connection is given up, in milliseconds; no limit unless told. */
+  query_timeout?: number
 }
 
 const rowsOf = async <Row>(db: ClientBase | Pool, asked: Asked): Promise<Row[]> => {
-  const query: QueryArrayConfig = { ...asked, rowMode: 'array', types: asText }
+  const query: QueryArrayConfig & Asked = { ...asked, rowMode: 'array', types: asText }
   const { rows } = await db.query(query)
   return rows as Row[]
 }
@@ -83,6 +85,7 @@ export interface BatchLimits {
   events: number
   /** Of JSON; one event that is larger comes alone. */
   bytes: number
+  answerWithinMs: number
 }
 
 export interface Batch {
@@ -95,9 +98,10 @@ const batchAfterPosition = `select ${projected}, (select max(position) from es.e
   where e.position > $1 and e.position <= es.batch_end($1, $2, $3) order by e.position`
 
 /** Events after a position, in order, as many as fit the limits. */
-export const batchAfter = async (db: ClientBase | Pool, after: bigint, limits: BatchLimits): Promise<Batch> => {
+export const batchAfter = async (pool: Pool, after: bigint, limits: BatchLimits): Promise<Batch> => {
   const values = [String(after), limits.events, limits.bytes]
-  const rows = await rowsOf<[...ProjectedRow, head: string]>(db, { name: 'es-batch', text: batchAfterPosition, values })
+  const asked = { name: 'es-batch', text: batchAfterPosition, values, query_timeout: limits.answerWithinMs }
+  const rows = await rowsOf<[...ProjectedRow, head: string]>(pool, asked)
   const last = rows.at(-1)
   return {
     events: rows.map((row) => toProjected(row as unknown as ProjectedRow)),

@@ -65,7 +65,8 @@ const lend = async <T>(client: PoolClient, use: (client: PoolClient) => Promise<
   }
 }
 
-const dropIdle = async (pool: Pool): Promise<void> => {
+/** Closes the idle connections of a pool, which opens others as they are needed. */
+export const dropIdle = async (pool: Pool): Promise<void> => {
   for (let left = pool.idleCount; left > 0 && pool.idleCount > 0; left--) {
     const client = await pool.connect()
     client.release(true)

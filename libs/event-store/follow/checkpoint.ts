@@ -1,4 +1,5 @@
-import type { Pool, PoolClient, QueryResult } from 'pg'
+import { tcpUserTimeout } from '@mcpctl/postgres/tcp-user-timeout'
+import type { PoolClient, QueryResult } from 'pg'
 
 /** Where the active model of a processor stands; held by this transaction. */
 export interface Checkpoint {
@@ -14,6 +15,8 @@ export interface Checkpoint {
 
 export interface Owner {
   processor: string
+  /** After which a statement of the transaction is cancelled. */
+  statementTimeoutMs: number
   /** Folding code whose model may be gone on with. */
   folds: readonly string[]
 }
@@ -29,15 +32,18 @@ interface Row {
 // In one round trip, and each statement with a snapshot of its own: what is parked is looked for after the lock was taken.
 // A lost tail of commits is folded again from the log, so nobody waits for the disk. WAL keeps the order of commits: no
 // checkpoint survives a crash that its events did not survive. A process that freezes while a batch is on its way to it is not idle
-// for the database, which would wait for it as long as its machine answers: hence the limit on what TCP has not delivered.
+// for the database, which would wait for it as long as its machine answers: hence the limit on what TCP has not delivered. The limit on
+// waiting for locks tells a statement that is held up, which is nobody's fault, from one that is slow.
 export const beginText = `begin isolation level read committed;
     set local idle_in_transaction_session_timeout = '1s';
-    set local tcp_user_timeout = '1s';
+    ${tcpUserTimeout('1s', 'transaction')};
+    set local lock_timeout = '5s';
     set local synchronous_commit = off`
 
-const lockText = (tx: PoolClient, { processor, folds }: Owner) => {
+const lockText = (tx: PoolClient, { processor, statementTimeoutMs, folds }: Owner) => {
   const name = tx.escapeLiteral(processor)
   return `${beginText};
+    set local statement_timeout = ${statementTimeoutMs};
     select model_version, position::text, status, attempts, last_error from es.checkpoint
     where processor = ${name} and active and fold in (${folds.map((fold) => tx.escapeLiteral(fold)).join(', ')})
     for update skip locked;
@@ -118,7 +124,7 @@ export interface Elsewhere {
 
 /** Reads the active checkpoint without locking it; makes it when there is none. */
 export const findCheckpoint = async (
-  db: Pool | PoolClient,
+  db: PoolClient,
   { processor, modelVersion, fold }: { processor: string; modelVersion: number; fold: string },
 ): Promise<Elsewhere | undefined> => {
   const { rowCount } = await db.query(
@@ -134,9 +140,22 @@ export const findCheckpoint = async (
   return rows[0] && { position: BigInt(rows[0].position), fold: rows[0].fold, created: rowCount === 1 }
 }
 
+/** Where the active model stands, as committed. */
+export const readCheckpoint = async (
+  db: PoolClient,
+  processor: string,
+): Promise<{ modelVersion: number; position: bigint } | undefined> => {
+  const { rows } = await db.query<{ model_version: number; position: string }>({
+    name: 'es-checkpoint',
+    text: 'select model_version, position::text from es.checkpoint where processor = $1 and active',
+    values: [processor],
+  })
+  return rows[0] && { modelVersion: rows[0].model_version, position: BigInt(rows[0].position) }
+}
+
 /** Writes a failure down for everybody to see, if nobody has got past that position meanwhile. */
 export const recordFailure = async (
-  db: Pool,
+  db: PoolClient,
   { processor, modelVersion, position }: Move,
   { error, counts }: { error: string; counts: boolean },
 ): Promise<void> => {

@@ -4,7 +4,7 @@ import type { Pool } from 'pg'
 type Wake = () => void
 type CheckpointMoved = (checkpoint: { processor: string; modelVersion: number; position: bigint }) => void
 
-const heartbeatTimeoutMs = 2_000
+const answerWithinMs = 2_000
 const channels = ['es_event', 'es_checkpoint']
 // Position, model version, processor; see the projector.
 const checkpointPayload = /^(\d+) (\d+) (.+)$/s
@@ -45,6 +45,7 @@ export class Follower {
     await this.checking
   }
 
+  /** Resolves within seconds, also when the database does not answer. */
   async stop(): Promise<void> {
     clearInterval(this.timer)
     this.timer = undefined
@@ -79,25 +80,30 @@ export class Follower {
   }
 
   private async listen() {
-    // The pool's own options, so that addresses and credentials stay in one place.
-    const client = new pg.Client(this.pool.options)
+    // The pool's own options, so that addresses and credentials stay in one place; a spread leaves the password out.
+    const { options } = this.pool
+    const client = new pg.Client({ ...options, password: options.password, connectionTimeoutMillis: answerWithinMs })
     client.on('error', () => void this.drop(client))
     client.on('end', () => void this.drop(client))
     client.on('notification', ({ channel, payload }) => this.notified(channel, payload ?? ''))
     this.client = client
     await client.connect()
-    await client.query(channels.map((channel) => `listen ${channel}`).join(';'))
+    await this.ask(client, channels.map((channel) => `listen ${channel}`).join(';'))
     // Whatever was committed while nobody listened.
     this.wakeAll()
   }
 
   private async heartbeat(client: pg.Client) {
-    const query = {
-      text: 'select count(*)::int as open from pg_listening_channels()',
-      query_timeout: heartbeatTimeoutMs,
-    }
-    const { rows } = await client.query<{ open: number }>(query)
+    const { rows } = await this.ask<{ open: number }>(
+      client,
+      'select count(*)::int as open from pg_listening_channels()',
+    )
     if (rows[0]?.open !== channels.length) throw new Error('the connection no longer listens')
+  }
+
+  private ask<Row extends object>(client: pg.Client, text: string) {
+    const query: pg.QueryConfig & { query_timeout: number } = { text, query_timeout: answerWithinMs }
+    return client.query<Row>(query)
   }
 
   private async drop(client = this.client) {
@@ -105,7 +111,7 @@ export class Follower {
     if (this.client === client) this.client = undefined
     // A connection that hangs would never finish saying goodbye.
     const goodbye = client.end().catch(() => {})
-    await Promise.race([goodbye, new Promise((resolve) => setTimeout(resolve, heartbeatTimeoutMs).unref())])
+    await Promise.race([goodbye, new Promise((resolve) => setTimeout(resolve, answerWithinMs).unref())])
   }
 
   private notified(channel: string, payload: string) {

@@ -104,7 +104,7 @@ export class Parked {
   private async settle(tx: PoolClient, { processor, position, skip, record }: Settlement): Promise<Replay> {
     const projection = this.projection(processor)
     // What an operator did is waited for; and whoever freezes in it lets go of the checkpoint as a projector does.
-    await tx.query(`${beginText}; set local synchronous_commit = on; set local lock_timeout = '5s'`)
+    await tx.query(`${beginText}; set local synchronous_commit = on`)
     const active = await lockActive(tx, projection)
     const stream = await streamOfFirst(tx, active, position)
     if (skip) await markSkipped(tx, active, position)

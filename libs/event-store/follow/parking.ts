@@ -1,6 +1,9 @@
+import { DomainError } from '@mcpctl/contracts'
+import pg from 'pg'
 import type { PoolClient } from 'pg'
 import { isTransient } from '../database-errors'
 import type { ProjectedEvent } from '../types'
+import type { Breaker } from './breaker'
 import { apply, type Projection } from './projection'
 
 const longestError = 2_000
@@ -88,9 +91,15 @@ export const parkBehind = (tx: PoolClient, model: Model, events: ProjectedEvent[
     events.map((event) => ({ event, error: 'waits for an earlier event of its stream' })),
   )
 
+/** Did PostgreSQL lose patience: with a statement (57014), or with what went on between two of them (25P03)? Fewer events may be quick enough. */
+export const tookTooLong = (error: unknown): boolean => {
+  if (error instanceof DomainError) return tookTooLong(error.cause)
+  return error instanceof pg.DatabaseError && (error.code === '57014' || error.code === '25P03')
+}
+
 /**
  * Applies events in order up to the first one that `project` throws at when it gets it alone. Answers how many were applied, and what
- * was thrown if that is not all. Throws when the database is away.
+ * was thrown if that is not all. Throws when the database is away, and when an event takes too long alone.
  */
 export const applyUntilPoison = async (
   projection: Projection,
@@ -103,7 +112,7 @@ export const applyUntilPoison = async (
     await tx.query('release savepoint part')
     return { applied: events.length }
   } catch (error) {
-    if (isTransient(error)) throw error
+    if (isTransient(error) && !(tookTooLong(error) && events.length > 1)) throw error
     await tx.query('rollback to savepoint part')
     await tx.query('release savepoint part')
     if (events.length === 1) return { applied: 0, error: textOf(error) }
@@ -115,28 +124,55 @@ export const applyUntilPoison = async (
   return { ...rest, applied: half + rest.applied }
 }
 
-/** Applies all events but those that `project` throws at, which are parked, and the later ones of their streams, which queue behind. */
+export interface Parking {
+  model: Model
+  events: ProjectedEvent[]
+  /** The first event, if it is known already that it must be parked. */
+  tooSlow?: Poison | undefined
+  breaker?: Breaker
+}
+
+/**
+ * Applies all events but those that `project` throws at, which are parked, and the later ones of their streams, which queue behind.
+ * Throws as above, and what the breaker throws.
+ */
 export const applyAndPark = async (
   projection: Projection,
   tx: PoolClient,
-  { model, events }: { model: Model; events: ProjectedEvent[] },
+  { model, events, tooSlow, breaker }: Parking,
 ): Promise<Poison[]> => {
   const poisons: Poison[] = []
   let rest = events
   while (rest.length > 0) {
-    const { applied, error } = await applyUntilPoison(projection, tx, rest)
+    const { applied, error } = knownOf(rest, tooSlow) ?? (await applyUntilPoison(projection, tx, rest))
+    breaker?.applied(applied)
     const event = rest[applied]
     if (error === undefined || !event) break
-    const later = rest.slice(applied + 1)
-    const queue = queueIn(model, event)
-    poisons.push({ event, error })
-    await park(tx, model, [{ event, error }])
-    await parkBehind(
-      tx,
-      model,
-      later.filter((other) => queueIn(model, other) === queue),
-    )
-    rest = later.filter((other) => queueIn(model, other) !== queue)
+    const poison = { event, error }
+    breaker?.parking(poison)
+    poisons.push(poison)
+    rest = await parkQueue(tx, model, { poison, later: rest.slice(applied + 1) })
   }
+  breaker?.end()
   return poisons
+}
+
+/** What applying these events would come to, when it is known that the first of them takes too long. */
+export const knownOf = (events: ProjectedEvent[], tooSlow: Poison | undefined) =>
+  tooSlow && events[0]?.position === tooSlow.event.position ? { applied: 0, error: tooSlow.error } : undefined
+
+/** Parks an event, and what is behind it. Answers what is left. */
+const parkQueue = async (
+  tx: PoolClient,
+  model: Model,
+  { poison, later }: { poison: Poison; later: ProjectedEvent[] },
+): Promise<ProjectedEvent[]> => {
+  const queue = queueIn(model, poison.event)
+  await park(tx, model, [poison])
+  await parkBehind(
+    tx,
+    model,
+    later.filter((event) => queueIn(model, event) === queue),
+  )
+  return later.filter((event) => queueIn(model, event) !== queue)
 }

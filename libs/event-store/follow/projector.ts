@@ -1,20 +1,26 @@
+import { once } from 'node:events'
 import { withClient } from '@mcpctl/postgres/transaction'
 import type { Pool, PoolClient } from 'pg'
-import { isTransient } from '../database-errors'
 import type { ProjectedEvent } from '../types'
+import { BatchApplier } from './batch-applier'
 import * as checkpoints from './checkpoint'
 import type { Checkpoint, Move } from './checkpoint'
+import { coalesced } from './coalesced'
 import type { Follower } from './follower'
-import { applyAndPark, applyUntilPoison, park, parkBehind, sortOut, textOf, type Model, type Poison } from './parking'
+import { textOf, type Model, type Poison } from './parking'
 import { PositionWaiters } from './position-waiters'
-import { apply, foldsOf, type Projection } from './projection'
+import { foldsOf, type Projection } from './projection'
 import { ReadAhead, type Batch } from './read-ahead'
+import { StepLoop, type Next } from './step-loop'
 
 const firstRetryMs = 50
 // Well below what a write waits for its view.
 const slowestRetryMs = 1_000
 // A holder that froze loses the checkpoint after a second; nobody is told when it does.
 const lookAgainMs = 250
+const stopWithinMs = 5_000
+/** How much later than PostgreSQL cancels a statement its silence means that it, or the line to it, is gone. */
+const silenceMs = 2_000
 const mebibyte = 1024 * 1024
 
 export interface ProjectorOptions extends Projection {
@@ -25,8 +31,13 @@ export interface ProjectorOptions extends Projection {
   modelVersion?: number
   /** Events per transaction at most, default 500. */
   batchSize?: number
-  /** JSON per transaction at most, in bytes, default 2 MiB; a larger event comes alone. Two batches are in memory at a time. */
+  /** JSON per transaction at most, in bytes, default 1 MiB; a larger event comes alone. Two batches are in memory at a time. */
   batchBytes?: number
+  /**
+   * What a statement of `project` may take, default 10 s; half the events are tried after that, and an event that takes too long alone counts as one
+   * that throws. A connection that does not answer two seconds later is thrown away, and so is what it has not committed.
+   */
+  statementTimeoutMs?: number
   /** How often a batch is tried before the event that it fails at is looked for, default 5. Trying while the database is away does not count. */
   maxAttempts?: number
   /**
@@ -34,6 +45,11 @@ export interface ProjectorOptions extends Projection {
    * `stop`: apply nothing after it; the processor is `stopped` until it is started anew, or the event is retried or skipped.
    */
   onPoison?: 'park' | 'stop'
+  /**
+   * How many streams in a row, default 10, must fail with no event applied in between to be taken for a fault of `project` itself: the
+   * processor is `failing` then, parks no more, and tries again until an event can be applied.
+   */
+  systemicAfter?: number
   /** Told after the event was set aside, for a log. */
   onParked?: (poison: Poison) => void
 }
@@ -58,10 +74,10 @@ export interface ProjectorStatus {
 export class Projector {
   private readonly waiters = new PositionWaiters()
   private readonly reader: ReadAhead
-  private running: Promise<void> | undefined
-  private stopping = false
-  private rouses = 0
-  private wake: () => void = () => {}
+  private readonly applier: BatchApplier
+  private readonly loop = new StepLoop(() => this.tryStep())
+  /** Aborts what a stop has waited for long enough. */
+  private ending = new AbortController()
   private failures = 0
   private lastError: string | undefined
   private idle: 'waiting' | 'stopped' | undefined
@@ -74,38 +90,49 @@ export class Projector {
   /** Where a stopped processor is let go on once, by this start. */
   private resumes = false
   private unsubscribe: (() => void)[] = []
-  private readonly maxAttempts: number
+  private readonly statementTimeoutMs: number
+  private readonly answerWithinMs: number
+  private readonly look = coalesced(() => this.readCheckpoint())
 
   constructor(private readonly options: ProjectorOptions) {
-    const { pool, batchSize = 500, batchBytes = 2 * mebibyte, maxAttempts = 5 } = options
-    this.maxAttempts = maxAttempts
-    this.reader = new ReadAhead(pool, { events: batchSize, bytes: batchBytes })
+    const { pool, batchSize = 500, batchBytes = mebibyte, statementTimeoutMs = 10_000 } = options
+    const { maxAttempts = 5, systemicAfter = 10, onPoison = 'park' } = options
+    this.statementTimeoutMs = statementTimeoutMs
+    this.answerWithinMs = statementTimeoutMs + silenceMs
+    this.reader = new ReadAhead(pool, { bytes: batchBytes, answerWithinMs: this.answerWithinMs })
+    this.applier = new BatchApplier({ projection: options, batchSize, maxAttempts, systemicAfter, onPoison })
   }
 
   /** Also lets a processor that had stopped at an event try that again. */
   start(): void {
-    if (this.running) return
+    if (this.unsubscribe.length > 0) return
     const { follower, name } = this.options
-    this.stopping = false
+    this.ending = new AbortController()
     this.resumes = true
     this.unsubscribe = [
-      follower.onAdvance(() => this.rouse()),
+      follower.onAdvance(() => this.loop.rouse()),
       follower.onCheckpoint(({ processor, modelVersion, position }) => {
-        if (processor === name) this.moved(modelVersion, position)
+        if (processor === name && this.isNews(modelVersion, position)) this.look()
       }),
     ]
-    this.running = this.run()
+    this.loop.start()
   }
 
-  /** Resolves when the batch under way has been committed or taken back. */
+  /** Resolves when the batch under way has been committed or taken back; one that takes longer than five seconds is taken back. */
   async stop(): Promise<void> {
-    this.stopping = true
     this.unsubscribe.forEach((unsubscribe) => unsubscribe())
-    this.rouse()
-    await this.running
-    await this.reader.stop()
-    this.running = undefined
+    const { ending } = this
+    const patience = setTimeout(() => ending.abort(), stopWithinMs)
+    // A read without an answer holds nothing that anybody waits for.
+    await Promise.race([this.ended(), once(ending.signal, 'abort')])
+    clearTimeout(patience)
+    this.unsubscribe = []
     this.waiters.giveUp()
+  }
+
+  private async ended() {
+    await this.loop.stop()
+    await this.reader.stop()
   }
 
   /** True as soon as everything up to `position` is applied, parked or skipped, by whichever process; false after `timeoutMs`. */
@@ -118,89 +145,66 @@ export class Projector {
     return {
       name: this.options.name,
       position: this.waiters.position,
-      status: this.running && !this.stopping ? active : 'stopped',
+      status: this.loop.isRunning ? active : 'stopped',
       ...(this.lastError !== undefined && { lastError: this.lastError }),
     }
   }
 
-  private moved(modelVersion: number, position: bigint) {
-    this.waiters.reached(position)
-    if (this.modelVersion === undefined || modelVersion === this.modelVersion) return
+  private isNews(modelVersion: number, position: bigint): boolean {
+    return position > this.waiters.position || (this.modelVersion !== undefined && modelVersion !== this.modelVersion)
+  }
+
+  /** What a notification says, anybody who may connect can say: it is a reason to look, no more. */
+  private async readCheckpoint() {
+    const found = await this.lend((client) => checkpoints.readCheckpoint(client, this.options.name))
+    if (!found) return
+    this.waiters.reached(found.position)
+    if (this.modelVersion === undefined || found.modelVersion === this.modelVersion) return
     // Another model is active now, perhaps one that has only begun: its checkpoint will tell.
     this.modelVersion = undefined
     this.cursor = undefined
-    this.rouse()
+    this.loop.rouse()
   }
 
-  private rouse() {
-    this.rouses++
-    this.wake()
+  private lend<T>(use: (client: PoolClient) => Promise<T>): Promise<T> {
+    return withClient(this.options.pool, use, { silentMs: this.answerWithinMs, signal: this.ending.signal })
   }
 
-  private async run() {
-    while (!this.stopping) {
-      const rouses = this.rouses
-      const more = await this.tryStep()
-      if (this.failures > 0) await this.pause(Math.min(firstRetryMs * 2 ** (this.failures - 1), slowestRetryMs))
-      // Roused while the step ran: the step may have read too early.
-      else if (!more && rouses === this.rouses) await this.sleep()
-    }
-  }
-
-  /** Until roused, and not for long while another process holds the checkpoint. */
-  private async sleep(): Promise<void> {
-    await new Promise<void>((resolve) => {
-      const timer = this.contended ? setTimeout(resolve, lookAgainMs) : undefined
-      this.wake = () => {
-        clearTimeout(timer)
-        resolve()
-      }
-    })
-  }
-
-  /** For so long, unless stopped before; news do not make a failing projector hurry. */
-  private async pause(ms: number): Promise<void> {
-    if (this.stopping) return
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, ms)
-      this.wake = () => {
-        if (!this.stopping) return
-        clearTimeout(timer)
-        resolve()
-      }
-    })
-  }
-
-  private async tryStep(): Promise<boolean> {
-    const place: { move?: Move } = {}
+  private async tryStep(): Promise<Next> {
+    const place: { move?: Move; attempts: number; batch?: Batch } = { attempts: 0 }
     try {
       // Read before the checkpoint is locked: a process that froze while it was being sent events would hold the lock for ever.
-      const batch = this.cursor === undefined ? undefined : await this.reader.take(this.cursor)
-      if (batch?.events.length === 0) return this.succeeded(batch.after, batch.more)
-      return await withClient(this.options.pool, (tx) => this.step(tx, { batch, place }))
+      if (this.cursor !== undefined) place.batch = await this.reader.take(this.cursor, this.applier.batchSize)
+      const more =
+        place.batch?.events.length === 0
+          ? this.succeeded(place.batch.after, place.batch.more)
+          : await this.lend((tx) => this.step(tx, place))
+      if (more) return 'at once'
+      return this.contended ? { withinMs: lookAgainMs } : 'when roused'
     } catch (error) {
       this.failures++
       this.idle = undefined
       this.lastError = textOf(error)
-      await this.recordFailure(place.move, error)
-      return false
+      const counts = this.applier.failed(error, place.batch?.events ?? [], place.attempts)
+      if (place.move) await this.recordFailure(place.move, counts)
+      return { afterMs: Math.min(firstRetryMs * 2 ** (this.failures - 1), slowestRetryMs) }
     }
   }
 
   /** One batch in one transaction. True if there may be more. `place` tells where it was when it throws. */
-  private async step(
-    tx: PoolClient,
-    { batch, place }: { batch: Batch | undefined; place: { move?: Move } },
-  ): Promise<boolean> {
+  private async step(tx: PoolClient, place: { move?: Move; attempts: number; batch?: Batch }): Promise<boolean> {
     const { name, queueOf } = this.options
-    const checkpoint = await checkpoints.lockCheckpoint(tx, { processor: name, folds: foldsOf(this.options) })
+    const owner = { processor: name, statementTimeoutMs: this.statementTimeoutMs, folds: foldsOf(this.options) }
+    const checkpoint = await checkpoints.lockCheckpoint(tx, owner)
     this.contended = false
     if (!checkpoint) return this.lookElsewhere(tx)
-    const { modelVersion, position } = checkpoint
+    const { modelVersion, position, attempts } = checkpoint
     this.modelVersion = modelVersion
     place.move = { processor: name, modelVersion, position }
+    place.attempts = attempts
     if (checkpoint.stopped) return this.stayOrResume(tx, checkpoint)
     this.resumes = false
+    const { batch } = place
     if (batch?.after === position)
       return (await this.applyBatch(tx, { ...checkpoint, processor: name, queueOf }, batch.events)) && batch.more
     await tx.query('rollback')
@@ -209,20 +213,13 @@ export class Projector {
 
   /** Applies and commits. False when it stopped at an event. */
   private async applyBatch(tx: PoolClient, at: Checkpoint & Model, events: ProjectedEvent[]): Promise<boolean> {
-    const { ready, waiting } = at.parks ? await sortOut(tx, at, events) : { ready: events, waiting: [] }
-    let poisons: Poison[] = []
-    if (at.attempts < this.maxAttempts) await apply(this.options, tx, ready)
-    else if (this.options.onPoison !== 'stop')
-      poisons = await applyAndPark(this.options, tx, { model: at, events: ready })
-    else {
-      const { applied, error } = await applyUntilPoison(this.options, tx, ready)
-      const event = ready[applied]
-      if (event && error !== undefined) return this.stopAt(tx, at, { waiting, poison: { event, error } })
-    }
-    await parkBehind(tx, at, waiting)
+    const { poisons, stops } = await this.applier.apply(tx, at, events)
+    const [poison] = poisons
+    if (stops && poison) return this.stopAt(tx, at, poison)
     const position = events.at(-1)?.position ?? at.position
     await checkpoints.commitAt(tx, { ...at, position })
-    for (const poison of poisons) this.options.onParked?.(poison)
+    this.applier.committed()
+    for (const each of poisons) this.options.onParked?.(each)
     return this.succeeded(position, true)
   }
 
@@ -245,21 +242,12 @@ export class Projector {
     return false
   }
 
-  private async stopAt(
-    tx: PoolClient,
-    at: Move,
-    { waiting, poison }: { waiting: ProjectedEvent[]; poison: Poison },
-  ): Promise<false> {
+  private async stopAt(tx: PoolClient, at: Move, poison: Poison): Promise<false> {
     const { position, streamId, type } = poison.event
     const before = { ...at, position: position - 1n }
     const error = `stopped at position ${String(position)} (${type} in stream "${streamId}"): ${poison.error}`
-    await parkBehind(
-      tx,
-      at,
-      waiting.filter((event) => event.position < position),
-    )
-    await park(tx, at, [poison])
     await checkpoints.commitStopped(tx, before, error)
+    this.applier.committed()
     this.options.onParked?.(poison)
     return this.rest('stopped', before.position, error)
   }
@@ -287,10 +275,10 @@ export class Projector {
     return found.created
   }
 
-  private async recordFailure(move: Move | undefined, error: unknown) {
-    if (!move) return
+  private async recordFailure(move: Move, counts: boolean) {
     try {
-      await checkpoints.recordFailure(this.options.pool, move, { error: textOf(error), counts: !isTransient(error) })
+      const error = this.lastError ?? ''
+      await this.lend((client) => checkpoints.recordFailure(client, move, { error, counts }))
     } catch {
       // The database may be what failed; `status` tells it in this process.
     }

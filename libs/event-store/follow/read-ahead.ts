@@ -1,3 +1,4 @@
+import { dropIdle } from '@mcpctl/postgres/transaction'
 import type { Pool } from 'pg'
 import { batchAfter, type Batch as StoredBatch, type BatchLimits } from '../rows'
 
@@ -12,18 +13,21 @@ export class ReadAhead {
 
   constructor(
     private readonly pool: Pool,
-    private readonly limits: BatchLimits,
+    private readonly limits: Omit<BatchLimits, 'events'>,
   ) {}
 
-  /** The batch after a position: the one that was read ahead, else read now. */
-  async take(after: bigint): Promise<Batch> {
+  /** At most `count` events after a position: those that were read ahead, else read now. */
+  async take(after: bigint, count: number): Promise<Batch> {
     const { ahead } = this
     this.ahead = undefined
     const early = ahead?.after === after ? await ahead.batch : undefined
     // Since it was read, more may have been stored, and its notification have come and gone.
-    const batch = early ? { ...early, more: true } : await batchAfter(this.pool, after, this.limits)
+    const batch = early && early.events.length <= count ? { ...early, more: true } : await this.read(after, count)
     const last = batch.events.at(-1)
-    if (last && batch.more) this.readAfter(last.position)
+    if (last && batch.more && this.canSpareOne()) {
+      const { position } = last
+      this.ahead = { after: position, batch: this.read(position, count).catch(() => undefined) }
+    }
     return { ...batch, after }
   }
 
@@ -33,10 +37,22 @@ export class ReadAhead {
     this.ahead = undefined
   }
 
-  private readAfter(after: bigint) {
-    // One connection for the present batch, one for this: what others of the pool wait for is not taken from them.
+  private async read(after: bigint, events: number): Promise<StoredBatch> {
+    try {
+      return await batchAfter(this.pool, after, { ...this.limits, events })
+    } catch (error) {
+      // The other connections of a line that is dead would be found so one by one.
+      if (isSilence(error)) await dropIdle(this.pool)
+      throw error
+    }
+  }
+
+  /** One connection for the present batch, one to read ahead: what others of the pool wait for is not taken from them. */
+  private canSpareOne(): boolean {
     const { idleCount, totalCount, waitingCount, options } = this.pool
-    if (waitingCount > 0 || idleCount + options.max - totalCount < 2) return
-    this.ahead = { after, batch: batchAfter(this.pool, after, this.limits).catch(() => undefined) }
+    return waitingCount === 0 && idleCount + options.max - totalCount >= 2
   }
 }
+
+/** As `pg` says that nobody answered in time; it has no code for it. */
+const isSilence = (error: unknown) => error instanceof Error && error.message === 'Query read timeout'
