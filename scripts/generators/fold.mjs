@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { kindFiles, kindFolders } from '../lib/kind-roles.mjs'
 import { root } from '../lib/root.mjs'
+import { described } from './openapi.mjs'
 
 // A decider holds the upcasts of its events.
 const folds = (kind) => kindFiles(kind).filter((file) => file === `${kind}.view.ts` || file === `${kind}.decider.ts`)
@@ -8,11 +9,13 @@ const folds = (kind) => kindFiles(kind).filter((file) => file === `${kind}.view.
 const sources = () => [
   'libs/read-model/object-model.ts',
   'libs/event-store/decide/catalogue.ts',
+  'apps/mcpd/src/store/projected.ts',
   ...kindFolders().flatMap((kind) => folds(kind).map((file) => `libs/kinds/${kind}/${file}`)),
 ]
 
 /** A hash of everything that takes part in folding events into objects, comments and layout aside. */
 const digest = async () => {
+  const wiring = JSON.stringify((await described()).projections)
   const esbuild = await import('esbuild')
   const contents = sources()
     .map((path) => `export * from './${path}'`)
@@ -28,7 +31,7 @@ const digest = async () => {
     packages: 'external',
     logLevel: 'silent',
   })
-  return createHash('sha256').update(outputFiles[0].contents).digest('hex').slice(0, 16)
+  return createHash('sha256').update(outputFiles[0].contents).update(wiring).digest('hex').slice(0, 16)
 }
 
 /** The identity of the code that folds events into objects. */

@@ -6,6 +6,7 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify'
 import { AppModule, type Opened } from '../../apps/mcpd/src/app.module'
 import { httpAdapter, type HttpDependencies } from '../../apps/mcpd/src/http/server'
 import { manifestSchemaOf, openApiOf } from '../../apps/mcpd/src/openapi'
+import { projected } from '../../apps/mcpd/src/store/projected'
 
 // Nest's preview reads the modules' decorators and creates none of their parts, so none of these is ever touched.
 const nothingOpened = {
@@ -17,6 +18,14 @@ const nothingOpened = {
   daemon: {},
 } as unknown as Opened
 
+/** Which functions fold which kind: their names, since their code is known elsewhere. */
+const projections = () =>
+  projected(new Resources(resources)).map(({ kind, category, view, references }) => {
+    if (view.name === '' || references?.name === '')
+      throw new Error(`kind ${kind} is folded by a function without a name`)
+    return [kind, category, view.name, references?.name ?? null]
+  })
+
 /** What mcpd offers and accepts, as documents; opens neither a port nor a database. */
 export const describeInterface = async () => {
   const module = AppModule.of(nothingOpened)
@@ -25,5 +34,5 @@ export const describeInterface = async () => {
     preview: true,
   })
   const openapi = openApiOf(app, resources)
-  return { openapi, manifestSchema: manifestSchemaOf(openapi, resources) }
+  return { openapi, manifestSchema: manifestSchemaOf(openapi, resources), projections: projections() }
 }

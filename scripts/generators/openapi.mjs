@@ -26,7 +26,8 @@ const load = async () => {
 }
 
 let loaded
-const described = () => (loaded ??= load())
+/** What `describeInterface` says. */
+export const described = () => (loaded ??= load())
 
 const json = (value) => `${JSON.stringify(value, null, 2)}\n`
 

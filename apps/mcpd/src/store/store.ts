@@ -9,6 +9,7 @@ import type { Pool } from 'pg'
 import type { Config } from '../config'
 import { catalogue } from './catalogue'
 import { objectFold } from './fold'
+import { projected } from './projected'
 
 const MODEL = 'objects'
 const VISIBLE_WITHIN_MS = 5_000
@@ -104,14 +105,6 @@ const connect = async (
     },
   }
 }
-
-const projected = (resources: Resources) =>
-  resources.all().map(({ kind, view, references }) => ({
-    kind: kind.name,
-    category: kind.singular,
-    view,
-    ...(references && { references }),
-  }))
 
 const warnOfParked =
   (logger: Logger) =>

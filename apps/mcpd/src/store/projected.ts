@@ -1,0 +1,11 @@
+import type { ProjectedKind } from '@mcpctl/read-model'
+import type { Resources } from '@mcpctl/resource'
+
+/** How the events of each kind become objects. Part of the identity of the fold: see scripts/generators/fold.mjs. */
+export const projected = (resources: Resources): ProjectedKind[] =>
+  resources.all().map(({ kind, view, references }) => ({
+    kind: kind.name,
+    category: kind.singular,
+    view,
+    ...(references && { references }),
+  }))
