@@ -27,7 +27,7 @@ export interface RebuildStatus {
   version: number
   state: 'building' | 'indexing' | 'swapping' | 'failed'
   position: string
-  /** As its builder last measured it. */
+  /** How fast its builder loads it, from the beginning on. */
   eventsPerSecond?: number
   lastError?: string
 }
@@ -43,7 +43,7 @@ export interface ModelStatus {
   head: string
   status: string
   lastError?: string
-  /** How fast it was folded, as its builder last measured it; absent for a version that was never rebuilt. */
+  /** How fast its builder loaded it; absent for a version that was never rebuilt. */
   eventsPerSecond?: number
   rebuild?: RebuildStatus
 }

@@ -61,15 +61,20 @@ export const lockBuild = async (tx: PoolClient, processor: string): Promise<Buil
 export interface Advance {
   position: bigint
   phase: Phase
-  eventsPerSecond?: number | undefined
+  /** What the way from where it stood has taken. */
+  seconds?: number
 }
+
+// Over all that was folded so far: the last few events alone say nothing.
+const overall =
+  'least($2::bigint / (coalesce(position / nullif(events_per_second, 0)::float, 0) + $4::float), 2147483647)::integer'
 
 /** Writes down how far the build is, in the transaction that has brought it there. */
 export const advance = async (tx: PoolClient, processor: string, to: Advance): Promise<void> => {
   await tx.query(
-    `update es.checkpoint set position = $2, status = $3, events_per_second = coalesce($4, events_per_second), attempts = 0, last_error = null
+    `update es.checkpoint set position = $2, status = $3, events_per_second = coalesce(${overall}, events_per_second), attempts = 0, last_error = null
      where processor = $1 and not active`,
-    [processor, String(to.position), to.phase, to.eventsPerSecond ?? null],
+    [processor, String(to.position), to.phase, to.seconds ?? null],
   )
 }
 

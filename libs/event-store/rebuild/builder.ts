@@ -143,8 +143,8 @@ export class Builder {
     })
     const position = last ?? build.position
     const seconds = Math.max(performance.now() - began, 1) / 1000
-    const eventsPerSecond = count > 0 ? Math.round(count / seconds) : undefined
-    await advance(tx, model.name, { position, phase: atEnd ? 'indexing' : 'building', eventsPerSecond })
+    const phase = atEnd ? 'indexing' : 'building'
+    await advance(tx, model.name, { position, phase, ...(count > 0 && { seconds }) })
     await tx.query('commit')
     this.loader = { modelVersion: build.modelVersion, position, load: loader }
     return true

@@ -19,7 +19,7 @@ export interface ModelStatus {
   head: bigint
   status: string
   lastError?: string
-  /** How fast its builder folded it, as last measured there; absent for a version that was never rebuilt. */
+  /** How fast its builder loaded it; absent for a version that was never rebuilt. */
   eventsPerSecond?: number
   rebuild?: RebuildStatus
 }
@@ -28,7 +28,7 @@ export interface RebuildStatus {
   version: number
   state: 'building' | 'indexing' | 'swapping' | 'failed'
   position: bigint
-  /** As last measured while building. */
+  /** How fast its builder loads it, from the beginning on. */
   eventsPerSecond?: number
   lastError?: string
 }

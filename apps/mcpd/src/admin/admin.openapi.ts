@@ -68,7 +68,7 @@ export const adminSchemas: Record<string, Schema> = {
       head: { ...position, description: 'Position of the last event of the log.' },
       status: text,
       lastError: text,
-      eventsPerSecond: { ...count, description: 'As last measured when this version was rebuilt.' },
+      eventsPerSecond: { ...count, description: 'How fast it was loaded when it was rebuilt.' },
       rebuild: ref('RebuildStatus'),
     },
     ['lastError', 'eventsPerSecond', 'rebuild'],

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import type { ModelStatus } from '@mcpctl/contracts'
+import { Builder } from '@mcpctl/event-store'
 import { until } from '../../../../test/support/binaries'
 import { expectStatus, listOf, problemOf, startDaemon, type TestDaemon } from '../../../../test/support/daemon'
 import { events, position } from '../../../../test/support/log'
@@ -76,7 +77,7 @@ describe('a rebuild over HTTP', () => {
   it('tells everybody how far it is', async () => {
     const idle = await startDaemon()
     try {
-      const { pool, log } = idle.parts.store
+      const { pool, log, models } = idle.parts.store
       const ask = async (path: string) => JSON.parse(expectStatus(200, await idle.send(path)).text) as object
       expectStatus(202, await idle.send('/api/v1/admin/models/objects/rebuild', { method: 'POST' }))
       const head = await log.head()
@@ -90,6 +91,13 @@ describe('a rebuild over HTTP', () => {
           projectors: [{ name: 'objects', status: 'running', rebuild }],
         })
       }
+      // Most of it at 7 events/s, and the last event in no time: that is less than 11 in all.
+      await pool.query('update es.checkpoint set position = position - 1 where not active')
+      await new Builder({ pool, model: models[0]! }).step()
+      const { rebuild } = (await ask('/api/v1/admin/models/objects')) as ModelStatus
+      expect(rebuild).toMatchObject({ state: 'indexing', position: String(head) })
+      expect(rebuild?.eventsPerSecond).toBeGreaterThanOrEqual(7)
+      expect(rebuild?.eventsPerSecond).toBeLessThan(11)
     } finally {
       await idle.close()
     }
