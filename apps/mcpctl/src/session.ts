@@ -62,6 +62,15 @@ export class Session {
     return this.connected
   }
 
+  /** Looks again where the daemon of the context is: one that was started anew may listen on another port. */
+  reconnect(): void {
+    if (this.flags.server !== undefined) return
+    const { name } = this.context
+    this.close()
+    this.connected = undefined
+    this.chosen = loadContext({ context: name, token: this.givenToken(), env: this.io.env })
+  }
+
   /** Milliseconds that one answer may take, if somebody has said so; 0 waits for ever. */
   get askedTimeoutMs(): number | undefined {
     const { requestTimeout } = this.flags

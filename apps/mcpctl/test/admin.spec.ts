@@ -2,6 +2,7 @@ import { generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { writeConfig } from '@mcpctl/client'
 import { Cli } from './cli'
 import { problem, TestDaemon, type Reply } from './daemon'
 
@@ -202,6 +203,24 @@ describe('admin rebuild', () => {
       out: 'model objects rebuilt: version 2, up to position 5000, 60000 events/s\n',
       err: '',
     })
+  })
+
+  it('finds a daemon that has come back on another port, in its context, whichever is the current one by then', async () => {
+    const next = new TestDaemon()
+    const server = await next.start()
+    next.route = () => ok(model(2))
+    const context = (at: string) => ({ server: at, token: 'mcp_pat_test' })
+    looks(ok(model(1, building('building', '2500'))))
+    const { route } = daemon
+    daemon.route = (request) => {
+      if (request.path !== '/api/v1/admin/models/objects') return route(request)
+      const contexts = { local: context(server), other: context('http://127.0.0.1:9') }
+      writeConfig({ currentContext: 'other', contexts }, cli.configFile)
+      return problem(503, 'Unavailable', 'the daemon is shutting down')
+    }
+    const { code, out } = await cli.type('admin rebuild objects')
+    await next.stop()
+    expect([code, out]).toEqual([0, 'model objects rebuilt: version 2, up to position 5000, 60000 events/s\n'])
   })
 
   it('shows on a terminal one line that changes', async () => {

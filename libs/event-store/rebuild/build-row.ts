@@ -66,13 +66,13 @@ export interface Advance {
 }
 
 // Over all that was folded so far: the last few events alone say nothing.
-const overall =
-  'least($2::bigint / (coalesce(position / nullif(events_per_second, 0)::float, 0) + $4::float), 2147483647)::integer'
+const overall = `case when $4::float is null then events_per_second
+  else least($2::bigint / (coalesce(position / nullif(events_per_second, 0)::float, 0) + $4), 2147483647)::integer end`
 
 /** Writes down how far the build is, in the transaction that has brought it there. */
 export const advance = async (tx: PoolClient, processor: string, to: Advance): Promise<void> => {
   await tx.query(
-    `update es.checkpoint set position = $2, status = $3, events_per_second = coalesce(${overall}, events_per_second), attempts = 0, last_error = null
+    `update es.checkpoint set position = $2, status = $3, events_per_second = ${overall}, attempts = 0, last_error = null
      where processor = $1 and not active`,
     [processor, String(to.position), to.phase, to.seconds ?? null],
   )

@@ -67,6 +67,7 @@ const look = async (session: Session, name: string, progress: Progress): Promise
       if (!isAway || performance.now() > deadline) throw error
       progress.update(`model ${name}: the daemon is away`)
       await pause(pollMs)
+      session.reconnect()
     }
   }
 }

@@ -98,6 +98,12 @@ describe('a rebuild over HTTP', () => {
       expect(rebuild).toMatchObject({ state: 'indexing', position: String(head) })
       expect(rebuild?.eventsPerSecond).toBeGreaterThanOrEqual(7)
       expect(rebuild?.eventsPerSecond).toBeLessThan(11)
+      const builder = new Builder({ pool, model: models[0]! })
+      while (await builder.step()) continue
+      expect(await ask('/api/v1/admin/models/objects')).toMatchObject({
+        version: 2,
+        eventsPerSecond: rebuild?.eventsPerSecond,
+      })
     } finally {
       await idle.close()
     }
