@@ -1,7 +1,7 @@
 import { DomainError } from '@mcpctl/contracts'
 import { withClient } from '@mcpctl/postgres/transaction'
 import type { Pool, PoolClient } from 'pg'
-import { asDomainError } from '../database-errors'
+import { answered } from '../database-errors'
 import { eventsAt } from '../rows'
 import type { ProjectedEvent } from '../types'
 import { beginText, resume, type Move } from './checkpoint'
@@ -60,7 +60,8 @@ export class Parked {
   /** Every parked event that is the first of its stream, by processor and position. Throws NotFound for an unknown processor. */
   async list(processor?: string): Promise<ParkedEvent[]> {
     if (processor !== undefined) this.projection(processor)
-    const { rows } = await translated(
+    const { rows } = await answered(
+      'reading parked events',
       this.pool.query<Omit<ParkedEvent, 'position'> & { position: string }>(
         `select processor, position::text, stream_id as "streamId", type, error, behind::integer,
            to_char(parked_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as since
@@ -80,10 +81,10 @@ export class Parked {
    * Applies the event and those behind it, in order, in one transaction. Those that succeed are part of the model; the first that throws
    * stays parked with its error, and what is behind it waits on. A processor that stopped at the event tries it again by itself.
    * Throws NotFound for an unknown processor or a position where nothing is parked, Conflict for one that waits behind another or for
-   * a model of other code, Unavailable while the database is away.
+   * a model of other code, Unavailable while the database is away or when an event takes longer than PostgreSQL lets it.
    */
   retry(processor: string, position: bigint, record?: RecordReplay): Promise<Replay> {
-    return translated(withClient(this.pool, (tx) => this.settle(tx, { processor, position, skip: false, record })))
+    return this.attempt('the retry', { processor, position, skip: false, record })
   }
 
   /**
@@ -91,7 +92,7 @@ export class Parked {
    * What is shown of its stream from now on is a state that never was. Throws as `retry` does.
    */
   skip(processor: string, position: bigint, record?: RecordReplay): Promise<Replay> {
-    return translated(withClient(this.pool, (tx) => this.settle(tx, { processor, position, skip: true, record })))
+    return this.attempt('the skip', { processor, position, skip: true, record })
   }
 
   private projection(processor: string): Projection {
@@ -99,6 +100,13 @@ export class Parked {
     if (projection) return projection
     const known = [...this.projections.keys()].join(', ')
     throw new DomainError('NotFound', `there is no processor "${processor}"; there are: ${known}`)
+  }
+
+  private attempt(attempted: string, settlement: Settlement): Promise<Replay> {
+    return answered(
+      attempted,
+      withClient(this.pool, (tx) => this.settle(tx, settlement)),
+    )
   }
 
   private async settle(tx: PoolClient, { processor, position, skip, record }: Settlement): Promise<Replay> {
@@ -209,11 +217,3 @@ const writeError = (tx: PoolClient, model: Model, { event, error }: Poison) =>
     String(event.position),
     error,
   ])
-
-const translated = async <T>(work: Promise<T>): Promise<T> => {
-  try {
-    return await work
-  } catch (error) {
-    throw asDomainError(error)
-  }
-}

@@ -37,14 +37,18 @@ export class ReadAhead {
     this.ahead = undefined
   }
 
-  private async read(after: bigint, events: number): Promise<StoredBatch> {
-    try {
-      return await batchAfter(this.pool, after, { ...this.limits, events })
-    } catch (error) {
-      // The other connections of a line that is dead would be found so one by one.
-      if (isSilence(error)) await dropIdle(this.pool)
-      throw error
-    }
+  private read(after: bigint, events: number): Promise<StoredBatch> {
+    const { pool, limits } = this
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        // The other connections of a line that is dead would be found so one by one.
+        void dropIdle(pool).catch(() => {})
+        reject(new Error(`connection terminated: no answer within ${limits.answerWithinMs} ms`))
+      }, limits.answerWithinMs)
+      batchAfter(pool, after, { ...limits, events })
+        .then(resolve, reject)
+        .finally(() => clearTimeout(timer))
+    })
   }
 
   /** One connection for the present batch, one to read ahead: what others of the pool wait for is not taken from them. */
@@ -53,6 +57,3 @@ export class ReadAhead {
     return waitingCount === 0 && idleCount + options.max - totalCount >= 2
   }
 }
-
-/** As `pg` says that nobody answered in time; it has no code for it. */
-const isSilence = (error: unknown) => error instanceof Error && error.message === 'Query read timeout'
