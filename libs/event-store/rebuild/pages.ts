@@ -1,18 +1,20 @@
+import { withClient } from '@mcpctl/postgres/transaction'
 import type { Pool, PoolClient } from 'pg'
 import { to as copyTo } from 'pg-copy-streams'
 import { BinaryRows, Timestamps, uuidAt } from '../binary-rows'
 import type { ClaimChange, EventMeta, JsonObject, ProjectedEvent } from '../types'
 
-const limits = { events: 2_000, bytes: 4 * 1024 * 1024 }
+/** Of a page that is read at once. */
+const limits = { events: 1_000, bytes: 4 * 1024 * 1024 }
+/** Events per statement: the longest time for which reading keeps PostgreSQL from cleaning up. */
+const rangeEvents = 20_000n
+/** Events per page at least. What is still in use when the garbage is collected is copied: large pages cost as much as folding them. */
+const pageEvents = 200
 
 const columns =
   'position, category, stream_id, version, event_id, type, schema_version, data, meta, claims, recorded_at'
-
-// The end as a subquery: the planner would call the function to see what comes of it.
-const pageText = (after: bigint) => `
-  select ${columns} from es.event
-  where position > ${after} and position <= (select es.batch_end(${after}, ${limits.events}, ${limits.bytes}))
-  order by position`
+const select = (where: string) =>
+  `copy (select ${columns} from es.event where ${where} order by position) to stdout (format binary)`
 
 const eventAt = (rows: BinaryRows, times: Timestamps): ProjectedEvent => {
   const event: ProjectedEvent = {
@@ -31,47 +33,54 @@ const eventAt = (rows: BinaryRows, times: Timestamps): ProjectedEvent => {
   return event
 }
 
-const readPage = async (client: PoolClient, after: bigint): Promise<ProjectedEvent[]> => {
+async function* read(client: PoolClient, where: string): AsyncGenerator<ProjectedEvent[]> {
   const rows = new BinaryRows(11)
   const times = new Timestamps()
-  const events: ProjectedEvent[] = []
-  const answer = client.query(copyTo(`copy (${pageText(after)}) to stdout (format binary)`))
-  for await (const chunk of answer as AsyncIterable<Buffer>) rows.take(chunk, () => events.push(eventAt(rows, times)))
-  return events
+  let events: ProjectedEvent[] = []
+  const add = () => {
+    events.push(eventAt(rows, times))
+  }
+  for await (const chunk of client.query(copyTo(select(where))) as AsyncIterable<Buffer>) {
+    rows.take(chunk, add)
+    if (events.length < pageEvents) continue
+    yield events
+    events = []
+  }
+  if (events.length > 0) yield events
 }
 
 /** The events after a position, in order, as many as fit into memory; none at the end of the log. */
-export const pageAfter = async (pool: Pool, after: bigint): Promise<ProjectedEvent[]> => {
+export const pageAfter = (pool: Pool, after: bigint): Promise<ProjectedEvent[]> =>
+  withClient(pool, async (client) => {
+    // As a subquery: the planner would call the function to see what comes of it.
+    const end = `(select es.batch_end(${after}, ${limits.events}, ${limits.bytes}))`
+    const pages: ProjectedEvent[][] = []
+    for await (const page of read(client, `position > ${after} and position <= ${end}`)) pages.push(page)
+    return pages.flat()
+  })
+
+/**
+ * The log after a position, in order, up to `upTo` or to its end as it is found, in pages that fit into memory. PostgreSQL reads on while
+ * the caller is busy, on a connection that is closed at the end.
+ */
+export async function* pagesAfter(pool: Pool, after: bigint, upTo?: bigint): AsyncGenerator<ProjectedEvent[]> {
   const client = await pool.connect()
-  let broken = true
+  client.on('error', () => {})
   try {
-    const events = await readPage(client, after)
-    broken = false
-    return events
+    // A statement lasts as long as its rows are taken.
+    await client.query('set statement_timeout = 0')
+    const end = upTo ?? (await headOf(client))
+    for (let from = after; from < end; from += rangeEvents) {
+      const to = from + rangeEvents < end ? from + rangeEvents : end
+      yield* read(client, `position > ${from} and position <= ${to}`)
+    }
   } finally {
-    client.release(broken)
+    // Its settings are not those of the pool any more, and an answer may be under way.
+    client.release(true)
   }
 }
 
-/**
- * The log after a position, in order, up to `upTo` or to its end as it is found, in pages that fit into memory. The next page is read
- * while the caller is busy with the present one, on a connection of its own.
- */
-export async function* pagesAfter(pool: Pool, after: bigint, upTo?: bigint): AsyncGenerator<ProjectedEvent[]> {
-  const read = (position: bigint) => {
-    const page = pageAfter(pool, position)
-    // Whoever takes it hears of the error.
-    page.catch(() => undefined)
-    return page
-  }
-  let next = read(after)
-  for (;;) {
-    const events = await next
-    const last = events.at(-1)
-    if (!last) return
-    const isLast = upTo !== undefined && last.position >= upTo
-    if (!isLast) next = read(last.position)
-    yield upTo === undefined ? events : events.filter(({ position }) => position <= upTo)
-    if (isLast) return
-  }
+const headOf = async (client: PoolClient): Promise<bigint> => {
+  const { rows } = await client.query<{ head: string | null }>('select max(position)::text as head from es.event')
+  return BigInt(rows[0]?.head ?? 0)
 }
