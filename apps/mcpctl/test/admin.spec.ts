@@ -359,7 +359,12 @@ describe('admin verify', () => {
 
   it('never takes an answer that was cut off, or a problem, for a good one', async () => {
     answers['POST verify'] = { ...stream(progress), cut: true }
-    expect((await cli.type('admin verify')).code).toBe(9)
+    const lost = `the connection to ${daemon.address} was lost; it was verifying the log: position 20 of 40`
+    expect(await cli.type('admin verify')).toEqual({
+      code: 9,
+      out: '',
+      err: `error: the verification was broken off: ${lost}\nrun: mcpctl status\n`,
+    })
     answers['POST verify'] = stream(progress)
     expect((await cli.type('admin verify')).code).toBe(9)
     answers['POST verify'] = stream(progress, { problem: problem(503, 'Unavailable', 'no database').body })

@@ -85,13 +85,19 @@ const inFiles = (error: ApiError, { seals, keys }: VerifyRequest): Error => {
 }
 
 const brokenOff = (error: ConnectionError, session: Session, last: VerifyProgress | undefined): Error => {
-  if (error.code !== 'TIMEOUT') return error
+  const isLate = error.code === 'TIMEOUT'
+  if (!isLate && !last) return error
+  const why = isLate ? error.message : `the connection to ${error.address} was lost`
   const reached = last ? `; it was ${progressText(last)}` : ''
   const hint =
-    session.askedTimeoutMs === undefined
-      ? 'run: mcpctl status'
-      : 'give it longer with --request-timeout; without it there is no limit'
-  return new CliError(exit.timeout, `the verification was broken off: ${error.message}${reached}`, hint)
+    isLate && session.askedTimeoutMs !== undefined
+      ? 'give it longer with --request-timeout; without it there is no limit'
+      : 'run: mcpctl status'
+  return new CliError(
+    isLate ? exit.timeout : exit.unavailable,
+    `the verification was broken off: ${why}${reached}`,
+    hint,
+  )
 }
 
 export const runVerify = async (session: Session, request: VerifyRequest): Promise<void> => {
