@@ -103,6 +103,7 @@ describe('A line that falls silent', () => {
     await projector.stop()
     await follower.stop()
     expect(performance.now() - since).toBeLessThan(12_000)
+    line.cut()
     expect(projector.status().status).toBe('stopped')
   })
 
