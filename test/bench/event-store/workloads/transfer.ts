@@ -115,6 +115,7 @@ const measure = async (bench: Bench): Promise<void> => {
   const end = await endOf(owner)
   await owner.end()
   const all = ways(scratch)
+  // Reads the log once for each, which none of the measured rounds then does for another.
   for (const way of all) {
     const pool = connect(url, way.role)
     await way.out(pool, createWriteStream(way.file))
