@@ -162,7 +162,11 @@ describe('a request that makes no sense', () => {
     expect(await position(daemon)).toBe(head)
   })
 
-  it.each(['x'.repeat(1025), 'two%0Alines', 'nul%00'])('with the reason %j is refused', async (reason) => {
+  it.each([
+    ['of 1025 characters', 'x'.repeat(1025)],
+    ['of two lines', 'two%0Alines'],
+    ['with NUL', 'nul%00'],
+  ])('with a reason %s is refused', async (_, reason) => {
     const sent = { method: 'POST', headers: { 'x-mcpctl-reason': reason } }
     const head = await position(daemon)
     for (const path of ['/api/v1/admin/models/objects/rebuild', '/api/v1/projects'])
