@@ -1,0 +1,316 @@
+import { entryText, isRole, sameEntry, type Entry } from './entry'
+import type { GroupEvent, Placed, PlacedEvent, RbacEvent, SubjectRef, UserEvent, UserType } from './events'
+import { LayeredMap, LayeredSets } from './layered-map'
+import { Rights } from './rights'
+
+/** Everybody who has shown a valid token is in it. */
+export const everybody = 'system:authenticated'
+
+/** When something was granted, where in the log, and by whom. */
+export interface Granted {
+  position: bigint
+  at: string
+  by: string
+}
+
+export interface UserFact {
+  uid: string
+  name: string
+  type: UserType
+  enabled: boolean
+  hasPassword: boolean
+  /** RFC 3339, of the latest setup code that was not used. */
+  codeUntil?: string
+  codeId?: string
+  /** Ids of tokens that the daemon renews for its OS user. */
+  localTokens: readonly string[]
+}
+
+export interface GroupFact {
+  uid: string
+  name: string
+  /** By uid of the member. */
+  members: ReadonlyMap<string, Granted & { name: string }>
+}
+
+export interface RbacFact {
+  uid: string
+  name: string
+  subjects: readonly SubjectRef[]
+  entries: readonly (Granted & { entry: Entry })[]
+}
+
+/** An entry as it reaches a user: by which binding, and through which group. */
+export interface Grant {
+  entry: Entry
+  rbac: { uid: string; name: string }
+  /** Place among the binding's roles or its operations, from 0. */
+  index: number
+  granted: Granted
+  via?: { group: string; since: string; by: string }
+}
+
+/** Users, groups and bindings as the log tells of them; what everybody may do follows. A fold: equal events give equal facts. */
+export class AccessFacts {
+  private readonly users: LayeredMap<string, UserFact>
+  private readonly groups: LayeredMap<string, GroupFact>
+  private readonly rbacs: LayeredMap<string, RbacFact>
+  private readonly names: LayeredMap<string, string>
+  private readonly rbacsOf: LayeredSets<string, string>
+  private readonly groupsOf: LayeredSets<string, string>
+
+  constructor(below?: AccessFacts) {
+    this.users = new LayeredMap(below?.users)
+    this.groups = new LayeredMap(below?.groups)
+    this.rbacs = new LayeredMap(below?.rbacs)
+    this.names = new LayeredMap(below?.names)
+    this.rbacsOf = new LayeredSets(below?.rbacsOf)
+    this.groupsOf = new LayeredSets(below?.groupsOf)
+  }
+
+  /** The facts after some more events; these stay as they are. */
+  after(events: readonly PlacedEvent[]): AccessFacts {
+    const facts = new AccessFacts(this)
+    for (const event of events) facts.apply(event)
+    return facts
+  }
+
+  /** Adds an event to these facts. */
+  apply(event: PlacedEvent): void {
+    if (isUserEvent(event)) this.applyUser(event)
+    else if (isGroupEvent(event)) this.applyGroup(event)
+    else this.applyRbac(event)
+  }
+
+  user(uid: string): UserFact | undefined {
+    return this.users.get(uid)
+  }
+
+  group(uid: string): GroupFact | undefined {
+    return this.groups.get(uid)
+  }
+
+  rbac(uid: string): RbacFact | undefined {
+    return this.rbacs.get(uid)
+  }
+
+  /** The uid that a name stands for. */
+  uidOf(kind: 'User' | 'Group' | 'Rbac', name: string): string | undefined {
+    return this.names.get(`${kind}/${name}`)
+  }
+
+  allUsers(): UserFact[] {
+    return [...this.users.entries()].map(([, user]) => user)
+  }
+
+  allRbacs(): RbacFact[] {
+    return [...this.rbacs.entries()].map(([, rbac]) => rbac)
+  }
+
+  /** The groups that a user is a member of. */
+  groupsOfUser(uid: string): GroupFact[] {
+    return [...this.groupsOf.get(uid)].flatMap((group) => this.groups.get(group) ?? [])
+  }
+
+  /** Every entry that reaches a user, directly and through groups; nothing for one who is disabled or gone. */
+  grantsOfUser(uid: string): Grant[] {
+    const user = this.users.get(uid)
+    if (!user?.enabled) return []
+    const direct = this.grantsOf(uid)
+    const inherited = this.groupsOfUser(uid).flatMap((group) => {
+      const { at, by } = group.members.get(uid) ?? { at: '', by: '' }
+      return this.grantsOf(group.uid).map((grant) => ({ ...grant, via: { group: group.name, since: at, by } }))
+    })
+    return [...direct, ...inherited, ...this.grantsOf(everybody)]
+  }
+
+  /** The entries of a user or group itself. */
+  grantsOf(subject: string): Grant[] {
+    return [...this.rbacsOf.get(subject)].flatMap((uid) => {
+      const rbac = this.rbacs.get(uid)
+      return rbac ? grantsIn(rbac) : []
+    })
+  }
+
+  rightsOfUser(uid: string): Rights {
+    const user = this.users.get(uid)
+    if (!user?.enabled) return new Rights([])
+    const subjects = [uid, ...this.groupsOf.get(uid), everybody]
+    return new Rights(this.entriesOf(subjects))
+  }
+
+  /** What a group gives to its members. */
+  rightsOfGroup(uid: string): Rights {
+    return new Rights(this.entriesOf([uid]))
+  }
+
+  isDangling({ kind, uid }: SubjectRef): boolean {
+    if (uid === everybody) return false
+    return kind === 'User' ? this.users.get(uid) === undefined : this.groups.get(uid) === undefined
+  }
+
+  /** Everybody whom a subject stands for: the user, or the group's members that exist. */
+  usersOf({ kind, uid }: SubjectRef): UserFact[] {
+    if (uid === everybody) return this.allUsers()
+    if (kind === 'User') return [this.users.get(uid)].filter((user) => user !== undefined)
+    return [...(this.groups.get(uid)?.members.keys() ?? [])].flatMap((member) => this.users.get(member) ?? [])
+  }
+
+  /** Users who can log in at `now` (RFC 3339) and may do everything. */
+  fullAdmins(now: string): UserFact[] {
+    const candidates = new Map<string, UserFact>()
+    for (const rbac of this.allRbacs())
+      if (rbac.entries.some(({ entry }) => isRole(entry) && entry.resource === '*'))
+        for (const subject of rbac.subjects) for (const user of this.usersOf(subject)) candidates.set(user.uid, user)
+    return [...candidates.values()].filter((user) => canLogIn(user, now) && this.rightsOfUser(user.uid).isFullAdmin())
+  }
+
+  private *entriesOf(subjects: Iterable<string>): IterableIterator<Entry> {
+    for (const subject of subjects)
+      for (const uid of this.rbacsOf.get(subject))
+        for (const { entry } of this.rbacs.get(uid)?.entries ?? []) yield entry
+  }
+
+  private applyUser(event: UserEvent & Placed): void {
+    const { uid } = event
+    if (event.type === 'UserCreated') {
+      const { name, type } = event.data
+      this.names.set(`User/${name}`, uid)
+      this.users.set(uid, { uid, name, type, enabled: true, hasPassword: false, localTokens: [] })
+      return
+    }
+    const user = this.users.get(uid)
+    if (!user) return
+    if (event.type !== 'UserDeleted') return void this.users.set(uid, userAfter(user, event))
+    this.users.delete(uid)
+    this.names.delete(`User/${user.name}`)
+  }
+
+  private applyGroup(event: GroupEvent & Placed): void {
+    const { uid } = event
+    if (event.type === 'GroupCreated') {
+      const { name, members } = event.data
+      this.names.set(`Group/${name}`, uid)
+      this.groups.set(uid, {
+        uid,
+        name,
+        members: new Map(members.map((member) => [member.uid, { ...grantedBy(event), name: member.name }])),
+      })
+      for (const member of members) this.groupsOf.add(member.uid, uid)
+      return
+    }
+    const group = this.groups.get(uid)
+    if (!group) return
+    switch (event.type) {
+      case 'GroupMemberAdded':
+        this.groups.set(uid, {
+          ...group,
+          members: new Map(group.members).set(event.data.uid, { ...grantedBy(event), name: event.data.name }),
+        })
+        return this.groupsOf.add(event.data.uid, uid)
+      case 'GroupMemberRemoved': {
+        const members = new Map(group.members)
+        members.delete(event.data.uid)
+        this.groups.set(uid, { ...group, members })
+        return this.groupsOf.remove(event.data.uid, uid)
+      }
+      case 'GroupDeleted':
+        for (const member of group.members.keys()) this.groupsOf.remove(member, uid)
+        this.groups.delete(uid)
+        return this.names.delete(`Group/${group.name}`)
+      case 'GroupLabelled':
+      case 'GroupDescribed':
+    }
+  }
+
+  private applyRbac(event: RbacEvent & Placed): void {
+    const { uid } = event
+    if (event.type === 'RbacCreated') {
+      const { name, subjects, bindings, operations } = event.data
+      this.names.set(`Rbac/${name}`, uid)
+      const entries = [...bindings, ...operations].map((entry) => ({ entry, ...grantedBy(event) }))
+      this.rbacs.set(uid, { uid, name, subjects, entries })
+      for (const subject of subjects) this.rbacsOf.add(subject.uid, uid)
+      return
+    }
+    const rbac = this.rbacs.get(uid)
+    if (!rbac) return
+    if (event.type === 'RbacDeleted') {
+      for (const subject of rbac.subjects) this.rbacsOf.remove(subject.uid, uid)
+      this.rbacs.delete(uid)
+      return this.names.delete(`Rbac/${rbac.name}`)
+    }
+    this.rbacs.set(uid, rbacAfter(rbac, event))
+    if (event.type === 'RbacSubjectAdded') this.rbacsOf.add(event.data.uid, uid)
+    if (event.type === 'RbacSubjectRemoved') this.rbacsOf.remove(event.data.uid, uid)
+  }
+}
+
+/** Whether somebody can become this user: with a password, a session that renews itself, or a setup code that is still good. */
+export const canLogIn = ({ type, enabled, hasPassword, localTokens, codeUntil }: UserFact, now: string): boolean =>
+  type === 'human' && enabled && (hasPassword || localTokens.length > 0 || (codeUntil !== undefined && codeUntil > now))
+
+const grantedBy = ({ position, at, by }: Placed): Granted => ({ position, at, by })
+
+const grantsIn = ({ uid, name, entries }: RbacFact): Grant[] => {
+  const next = { roles: 0, operations: 0 }
+  return entries.map(({ entry, ...granted }) => ({
+    entry,
+    rbac: { uid, name },
+    index: isRole(entry) ? next.roles++ : next.operations++,
+    granted,
+  }))
+}
+
+const userAfter = (user: UserFact, event: Exclude<UserEvent, { type: 'UserCreated' | 'UserDeleted' }>): UserFact => {
+  switch (event.type) {
+    case 'UserDisabled':
+      return { ...user, enabled: false, localTokens: [] }
+    case 'UserEnabled':
+      return { ...user, enabled: true }
+    case 'PasswordSet':
+      return { ...user, hasPassword: true }
+    case 'SetupCodeIssued':
+      return { ...user, codeUntil: event.data.expiresAt, codeId: event.data.id }
+    case 'SetupCodeUsed': {
+      const { codeUntil: _until, codeId: _id, ...rest } = user
+      return rest
+    }
+    case 'TokenIssued':
+      return event.data.local ? { ...user, localTokens: [...user.localTokens, event.data.id] } : user
+    case 'TokenRevoked':
+      return { ...user, localTokens: user.localTokens.filter((id) => id !== event.data.id) }
+    case 'UserLabelled':
+    case 'UserProfileChanged':
+      return user
+  }
+}
+
+const rbacAfter = (
+  rbac: RbacFact,
+  event: Exclude<RbacEvent, { type: 'RbacCreated' | 'RbacDeleted' }> & Placed,
+): RbacFact => {
+  switch (event.type) {
+    case 'RbacSubjectAdded':
+      return { ...rbac, subjects: [...rbac.subjects, event.data] }
+    case 'RbacSubjectRemoved':
+      return { ...rbac, subjects: rbac.subjects.filter(({ uid }) => uid !== event.data.uid) }
+    case 'RbacEntryGranted':
+      return { ...rbac, entries: [...rbac.entries, { entry: event.data, ...grantedBy(event) }] }
+    case 'RbacEntryRevoked':
+      return { ...rbac, entries: rbac.entries.filter(({ entry }) => !sameEntry(entry, event.data)) }
+    case 'RbacLabelled':
+      return rbac
+  }
+}
+
+const isUserEvent = (event: PlacedEvent): event is UserEvent & Placed =>
+  /^(User|Password|SetupCode|Token)/.test(event.type)
+const isGroupEvent = (event: PlacedEvent): event is GroupEvent & Placed => event.type.startsWith('Group')
+
+/** The line that would allow it. */
+export const createRbacLine = (entry: Entry, user: string): string => {
+  const name = `${user}-${entryText(entry).replaceAll(/[^a-z0-9]+/g, '-')}`.slice(0, 63).replace(/-$/, '')
+  const what = isRole(entry) ? `--binding ${entryText(entry)}` : `--operation ${entryText(entry).slice('op '.length)}`
+  return `mcpctl create rbac ${name} --subject User:${user} ${what}`
+}

@@ -1,0 +1,217 @@
+import type { Role } from '@mcpctl/contracts'
+import { isRole, roles, type Action, type Entry, type OperationEntry, type RoleEntry } from './entry'
+
+/** A role on one object by name; without a name on all objects of the kind. `owner` is the server that an instance belongs to. */
+export interface RoleAsk {
+  role: Role
+  kind: string
+  name?: string
+  owner?: string
+}
+
+/** An action, on an object where it is about one. */
+export interface OperationAsk {
+  action: Action
+  kind?: string
+  name?: string
+  owner?: string
+}
+
+export type Ask = RoleAsk | OperationAsk
+
+/** Whether one entry allows what is asked. `Rights` answers the same for many at once. */
+export const matches = (entry: Entry, ask: Ask): boolean => {
+  if ('role' in ask) return isRole(entry) && matchesRole(entry, ask)
+  if (isRole(entry) || (entry.action !== '*' && entry.action !== ask.action)) return false
+  const { resource, name } = entry
+  if (resource === undefined) return true
+  if (resource === ask.kind && (name === undefined || name === ask.name)) return true
+  return (
+    ask.kind === 'instances' && resource === 'servers' && ask.owner !== undefined && (name ?? ask.owner) === ask.owner
+  )
+}
+
+const matchesRole = ({ role, resource, name }: RoleEntry, ask: RoleAsk): boolean => {
+  const gives = (asked: Role) => role === asked || (role === 'edit' && asked === 'view')
+  if (resource === '*') return gives(ask.role) || (ask.kind === 'instances' && ask.role === 'delete' && role === 'edit')
+  if (resource === ask.kind && gives(ask.role))
+    return name === undefined || name === ask.name || (ask.kind === 'instances' && name === ask.owner)
+  if (ask.kind !== 'instances' || resource !== 'servers') return false
+  const asOwner = ask.role === 'view' ? gives('view') : ask.role === 'delete' && role === 'edit'
+  return asOwner && (name === undefined || name === ask.owner)
+}
+
+/** Where a role holds: everywhere, or on what bears these names, or, of instances, on those of these servers. */
+export interface Scope {
+  all: boolean
+  names: ReadonlySet<string>
+  owners: ReadonlySet<string>
+}
+
+const bits: Record<Role, number> = { view: 1, create: 2, edit: 4 | 1, delete: 8, run: 16 }
+const everything = roles.reduce((mask, role) => mask | bits[role], 0)
+
+interface Held {
+  all: number
+  names: Map<string, number>
+}
+
+interface Operated {
+  all: boolean
+  kinds: Map<string, { all: boolean; names: Set<string> }>
+}
+
+const none: Held = { all: 0, names: new Map() }
+
+/**
+ * What somebody may do: the union of entries, compiled so that a question costs a few look-ups. There is no rule that takes away: what no
+ * entry allows is denied. A token's scope narrows: both must allow.
+ */
+export class Rights {
+  private readonly kinds = new Map<string, Held>()
+  private readonly operations = new Map<string, Operated>()
+
+  constructor(
+    entries: Iterable<Entry>,
+    private readonly narrowedBy?: Rights,
+  ) {
+    for (const entry of entries)
+      if (isRole(entry)) this.addRole(entry)
+      else this.addOperation(entry)
+  }
+
+  /** The same rights, within those of a token. */
+  within(scope: Rights): Rights {
+    const narrowed = Object.create(Rights.prototype) as Rights
+    return Object.assign(narrowed, this, { narrowedBy: scope })
+  }
+
+  allows(ask: Ask): boolean {
+    if (this.narrowedBy && !this.narrowedBy.allows(ask)) return false
+    return 'role' in ask ? this.allowsRole(ask) : this.allowsOperation(ask)
+  }
+
+  /** Which objects of a kind the role reaches; for lists and watches. */
+  scope(role: Role, kind: string): Scope {
+    const own = this.ownScope(role, kind)
+    if (!this.narrowedBy) return own
+    return both(own, this.narrowedBy.scope(role, kind))
+  }
+
+  /** Whether the role holds for at least one name. */
+  reaches(role: Role, kind: string): boolean {
+    const { all, names, owners } = this.scope(role, kind)
+    return all || names.size > 0 || owners.size > 0
+  }
+
+  /** Whether a holder of these rights holds all that the entry gives, with at least its scope. `*` is covered by `*` alone. */
+  covers(entry: Entry): boolean {
+    if (this.narrowedBy && !this.narrowedBy.covers(entry)) return false
+    if (!isRole(entry)) return this.coversOperation(entry)
+    const { role, resource, name } = entry
+    if (resource === '*') return holds(this.held('*').all, role)
+    const isInstance = resource === 'instances' && (role === 'view' || role === 'delete')
+    const ofOwner = isInstance && this.allowsRole({ role: role === 'view' ? 'view' : 'edit', kind: 'servers' })
+    return ofOwner || this.allowsRole({ role, kind: resource, ...(name !== undefined && { name }) })
+  }
+
+  /** All five roles on everything, and every action. */
+  isFullAdmin(): boolean {
+    if (this.narrowedBy && !this.narrowedBy.isFullAdmin()) return false
+    return (this.held('*').all & everything) === everything && this.operations.get('*')?.all === true
+  }
+
+  private addRole({ role, resource, name }: Extract<Entry, { role: Role }>): void {
+    const held = this.kinds.get(resource) ?? { all: 0, names: new Map<string, number>() }
+    this.kinds.set(resource, held)
+    if (name === undefined) held.all |= bits[role]
+    else held.names.set(name, (held.names.get(name) ?? 0) | bits[role])
+  }
+
+  private addOperation({ action, resource, name }: OperationEntry): void {
+    const held = this.operations.get(action) ?? {
+      all: false,
+      kinds: new Map<string, { all: boolean; names: Set<string> }>(),
+    }
+    this.operations.set(action, held)
+    if (resource === undefined) return void (held.all = true)
+    const kind = held.kinds.get(resource) ?? { all: false, names: new Set<string>() }
+    held.kinds.set(resource, kind)
+    if (name === undefined) kind.all = true
+    else kind.names.add(name)
+  }
+
+  private held(kind: string): Held {
+    return this.kinds.get(kind) ?? none
+  }
+
+  private allowsRole({ role, kind, name, owner }: RoleAsk): boolean {
+    const held = this.held(kind)
+    if (holds(held.all | this.held('*').all, role)) return true
+    if (name !== undefined && holds(held.names.get(name) ?? 0, role)) return true
+    if (kind !== 'instances') return false
+    if (owner !== undefined && holds(held.names.get(owner) ?? 0, role)) return true
+    // Who sees a server sees its instances; who may edit it could restart it anyway.
+    const asOwner = role === 'view' ? 'view' : role === 'delete' ? 'edit' : undefined
+    return (
+      asOwner !== undefined &&
+      this.allowsRole({ role: asOwner, kind: 'servers', ...(owner !== undefined && { name: owner }) })
+    )
+  }
+
+  private allowsOperation({ action, kind, name, owner }: OperationAsk): boolean {
+    return ['*', action].some((held) => {
+      const operated = this.operations.get(held)
+      if (!operated || operated.all) return operated !== undefined
+      return (
+        isWithin(operated, kind, name) ||
+        (kind === 'instances' && owner !== undefined && isWithin(operated, 'servers', owner))
+      )
+    })
+  }
+
+  private coversOperation({ action, resource, name }: OperationEntry): boolean {
+    if (action === '*') {
+      const operated = this.operations.get('*')
+      return operated !== undefined && (operated.all || isWithin(operated, resource, name))
+    }
+    return this.allowsOperation({
+      action: action as Action,
+      ...(resource !== undefined && { kind: resource }),
+      ...(name !== undefined && { name }),
+    })
+  }
+
+  private ownScope(role: Role, kind: string): Scope {
+    const held = this.held(kind)
+    const all = holds(held.all | this.held('*').all, role)
+    const names = namesWith(held, role)
+    if (kind !== 'instances') return { all, names, owners: new Set() }
+    const asOwner =
+      role === 'view'
+        ? this.ownScope('view', 'servers')
+        : role === 'delete'
+          ? this.ownScope('edit', 'servers')
+          : undefined
+    return { all: all || asOwner?.all === true, names, owners: new Set([...names, ...(asOwner?.names ?? [])]) }
+  }
+}
+
+const holds = (mask: number, role: Role): boolean => (mask & bits[role]) === bits[role]
+
+const namesWith = ({ names }: Held, role: Role): Set<string> =>
+  new Set([...names].filter(([, mask]) => holds(mask, role)).map(([name]) => name))
+
+const isWithin = ({ kinds }: Operated, kind: string | undefined, name: string | undefined): boolean => {
+  const held = kind === undefined ? undefined : kinds.get(kind)
+  return held !== undefined && (held.all || (name !== undefined && held.names.has(name)))
+}
+
+const both = (a: Scope, b: Scope): Scope => {
+  if (a.all) return b
+  if (b.all) return a
+  // An instance may be in by its own name here and by its server's there: whoever filters checks each object again.
+  return { all: false, names: common(a.names, b.names), owners: common(a.owners, b.owners) }
+}
+
+const common = (a: ReadonlySet<string>, b: ReadonlySet<string>) => new Set([...a].filter((name) => b.has(name)))
