@@ -7,6 +7,11 @@ import { nextVersion, uidOf, type ProjectedKind } from './object-fold'
 import { currentVersions, endVersions, writeReferences, type EndedVersion, type Referrer } from './object-rows'
 import type { ObjectVersion } from './version'
 
+interface Frame {
+  before: string
+  after: string
+}
+
 interface Kept {
   kind: ProjectedKind
   version: ObjectVersion
@@ -15,6 +20,8 @@ interface Kept {
   /** As JSON, once they were written. Most events change one of them only. */
   spec: string | undefined
   status: string | undefined
+  /** What stands before and after the resourceVersion, the one member of the metadata that changes each time. */
+  frame: Frame | undefined
   size: number
   isStored: boolean
 }
@@ -170,7 +177,16 @@ const keptOf = (kind: ProjectedKind, version: ObjectVersion, before?: Kept): Kep
   const { uid, object } = version
   if (!before) {
     const head = headOf(kind, uid, object)
-    return { kind, version, head, spec: undefined, status: undefined, size: sizeOf(object), isStored: false }
+    return {
+      kind,
+      version,
+      head,
+      spec: undefined,
+      status: undefined,
+      frame: undefined,
+      size: sizeOf(object),
+      isStored: false,
+    }
   }
   const past = before.version.object
   const isSame = past.metadata.labels === object.metadata.labels && past.metadata.name === object.metadata.name
@@ -180,6 +196,7 @@ const keptOf = (kind: ProjectedKind, version: ObjectVersion, before?: Kept): Kep
     head: isSame ? before.head : headOf(kind, uid, object),
     spec: past.spec === object.spec ? before.spec : undefined,
     status: past.status === object.status ? before.status : undefined,
+    frame: isSame && isFramedAlike(past.metadata, object.metadata) ? before.frame : undefined,
     size: before.size,
     isStored: false,
   }
@@ -201,10 +218,28 @@ const sizeOf = (value: unknown): number => {
   return size
 }
 
+type Metadata = ObjectVersion['object']['metadata']
+
+/** Who made it when stays as it is; name and labels are known to be the same. */
+const isFramedAlike = (one: Metadata, other: Metadata): boolean =>
+  one.annotations === other.annotations &&
+  one.generation === other.generation &&
+  one.deletionTimestamp === other.deletionTimestamp
+
+const frameOf = (kind: string, metadata: Metadata): Frame => {
+  const members = Object.entries(metadata).filter(([, value]) => value !== undefined)
+  const at = members.findIndex(([key]) => key === 'resourceVersion')
+  const texts = members.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`)
+  const before = [...texts.slice(0, at), '"resourceVersion":"'].join(',')
+  const after = ['"', ...texts.slice(at + 1)].join(',')
+  return { before: `{"kind":${JSON.stringify(kind)},"metadata":{${before}`, after: `${after}},"spec":` }
+}
+
 /** The object as JSON.stringify would write it, made only when the version is written: kept texts would be most of the garbage. */
 const textOf = (kept: Kept): string => {
   const { kind, metadata, spec, status } = kept.version.object
   kept.spec ??= JSON.stringify(spec)
   kept.status ??= JSON.stringify(status)
-  return `{"kind":${JSON.stringify(kind)},"metadata":${JSON.stringify(metadata)},"spec":${kept.spec},"status":${kept.status}}`
+  const { before, after } = (kept.frame ??= frameOf(kind, metadata))
+  return `${before}${metadata.resourceVersion}${after}${kept.spec},"status":${kept.status}}`
 }

@@ -16,6 +16,26 @@ const columns =
 const select = (where: string) =>
   `copy (select ${columns} from es.event where ${where} order by position) to stdout (format binary)`
 
+interface Later {
+  text: string
+  value?: EventMeta
+}
+
+const valueOf = (later: Later): EventMeta => (later.value ??= JSON.parse(later.text) as EventMeta)
+
+const onDemand: ProxyHandler<Later> = {
+  get: (later, key) => Reflect.get(valueOf(later), key) as unknown,
+  has: (later, key) => Reflect.has(valueOf(later), key),
+  ownKeys: (later) => Reflect.ownKeys(valueOf(later)),
+  getOwnPropertyDescriptor: (later, key) => {
+    const found = Reflect.getOwnPropertyDescriptor(valueOf(later), key)
+    return found && { ...found, configurable: true }
+  },
+}
+
+/** An object as any other, but it is parsed when somebody looks at it: a fold mostly does not, and it is half of what is to be parsed. */
+const parsedLater = (text: string) => new Proxy<Later>({ text }, onDemand) as unknown as EventMeta
+
 const eventAt = (rows: BinaryRows, times: Timestamps): ProjectedEvent => {
   const event: ProjectedEvent = {
     position: rows.int8(0),
@@ -26,7 +46,7 @@ const eventAt = (rows: BinaryRows, times: Timestamps): ProjectedEvent => {
     type: rows.text(5),
     schemaVersion: rows.int4(6),
     data: JSON.parse(rows.json(7)) as JsonObject,
-    meta: JSON.parse(rows.json(8)) as EventMeta,
+    meta: parsedLater(rows.json(8)),
     recordedAt: times.at(rows.int8(10)),
   }
   if (!rows.isEmpty(9)) event.claims = JSON.parse(rows.json(9)) as ClaimChange[]
