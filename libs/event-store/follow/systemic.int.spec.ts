@@ -69,7 +69,9 @@ describe('A projection that throws at every event', () => {
       await projecting.log.append(to(`${projecting.name}-${stream}`, 'none', event()))
       expect(await projecting.caughtUp(projector)).toBe(true)
     }
-    await projecting.log.append(to(`${projecting.name}-third`, 'none', event()))
+    const third = event()
+    projecting.poisonous.add(third.id)
+    await projecting.log.append(to(`${projecting.name}-third`, 'none', third))
     await eventually(() => projector.status().lastError?.startsWith('3 streams in a row failed') === true)
     // What waits behind a parked event is no success.
     await projecting.log.append(to(`${projecting.name}-first`, 'any', event()))
@@ -78,12 +80,15 @@ describe('A projection that throws at every event', () => {
     await eventually(async () => (await attempts()) > before + 2)
     expect(await parkedStreams()).toEqual(['first', 'second'])
     broken.broken = false
+    await projecting.log.append(to(`${projecting.name}-fourth`, 'none', event()))
     expect(await projecting.caughtUp(projector)).toBe(true)
-    expect(await projecting.applied(`${projecting.name}-third`)).toEqual([1])
+    expect(await projecting.applied(`${projecting.name}-fourth`)).toEqual([1])
     const listed = await projecting.parked().list(projecting.name)
-    expect(listed).toMatchObject([{ behind: 1 }, { behind: 0 }])
+    expect(listed).toMatchObject([{ behind: 1 }, { behind: 0 }, { error: `cannot apply ${third.id}` }])
+    projecting.poisonous.clear()
     for (const { position } of listed) await projecting.parked().retry(projecting.name, position)
-    expect(await projecting.applied(`${projecting.name}-first`)).toEqual([1, 2])
+    for (const [stream, versions] of Object.entries({ first: [1, 2], second: [1], third: [1] }))
+      expect(await projecting.applied(`${projecting.name}-${stream}`)).toEqual(versions)
   })
 
   it('C45 and then only at one of them parks that one and goes on', async () => {
