@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { Directory } from '@mcpctl/access'
 import { Follower, modelStatus, Parked, PostgresEventLog, Projector, Snapshots } from '@mcpctl/event-store'
 import type { Poison, RebuildableModel } from '@mcpctl/event-store'
 import { createPool, EmbeddedPostgres, runMigrations, type Logger } from '@mcpctl/postgres'
@@ -37,6 +38,8 @@ export interface Store {
   resources: Resources
   objects: Objects
   requests: RequestRunner
+  /** Who may do what. */
+  directory: Directory
   /** Lets go of the database; stops it when it is our own. */
   close(): Promise<void>
 }
@@ -96,6 +99,7 @@ const connect = async (
     outdated: new Map(isOutdated ? [[MODEL, found]] : []),
     resources,
     objects: new Objects(readModel(pool), epoch, MODEL),
+    directory: new Directory({ log }),
     requests: new RequestRunner(log, visibility, new Snapshots(pool, objectFold)),
     async close() {
       await projector.stop()
