@@ -117,13 +117,17 @@ describe('a comparison of the read model with the log', () => {
     const told = new AbortController()
     const ended = verifyModel(database.pool, objects(), { signal: told.signal, onProgress: () => told.abort() })
     await expect(ended).rejects.toThrow('aborted')
+    // Not the owner: inside a transaction it sees the same connections all the time.
+    const watcher = await database.connect()
+    const { rows: held } = await owner.query<{ pid: number }>('select pg_backend_pid() as pid')
     await owner.query('begin; lock table rm.object in access exclusive mode')
     const killed = verifyModel(database.pool, objects())
     const refused = expect(killed).rejects.toMatchObject({ code: 'Unavailable' })
     await until('it waits for the table and is killed', async () => {
-      const { rows } = await owner.query<{ killed: number }>(
+      const { rows } = await watcher.query<{ killed: number }>(
         `select count(pg_terminate_backend(pid))::int as killed from pg_stat_activity
-         where pg_backend_pid() = any (pg_blocking_pids(pid))`,
+         where $1 = any (pg_blocking_pids(pid))`,
+        [held[0]?.pid],
       )
       return rows[0]?.killed === 1
     })
