@@ -2,9 +2,10 @@ import { InstanceModule } from './instance/instance.module'
 import { ProjectModule } from './project/project.module'
 import { ServerModule } from './server/server.module'
 import { ServerReconciler } from './server/server.reconciler'
+import { UserModule } from './user/user.module'
 
 /** Every kind's wiring. */
-export const kindModules = [ServerModule, InstanceModule, ProjectModule]
+export const kindModules = [ServerModule, InstanceModule, ProjectModule, UserModule]
 
 /** What the uniform path serves. */
 export const resources = kindModules.map(({ resource }) => resource)

@@ -1,6 +1,6 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger'
 import { Matching, NestedList, OneOf, Rule } from '@mcpctl/resource'
-import { serverNamePattern } from '@mcpctl/contracts'
+import { serverNamePattern, userNamePattern } from '@mcpctl/contracts'
 import { IsOptional } from 'class-validator'
 
 const MAX_SERVERS = 1000
@@ -29,7 +29,7 @@ export class Member {
   kind!: 'User' | 'Group'
 
   @ApiProperty()
-  @Matching(/^[a-z0-9]([-a-z0-9.@_+]{0,61}[a-z0-9])?$/, 'be the name of a user or group')
+  @Matching(userNamePattern, 'be the name of a user or group')
   name!: string
 }
 

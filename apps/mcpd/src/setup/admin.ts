@@ -1,16 +1,17 @@
 import { mintToken, tokenPrefix, Tokens, type Identity } from '@mcpctl/access'
 import { configPath, findConfig, writeContext } from '@mcpctl/client'
 import { schemaVersionOf, type EventMeta, type JsonObject, type NewEvent } from '@mcpctl/event-store'
+import { UserModule } from '@mcpctl/kinds/user/user.module'
 import { v7 as uuidv7 } from 'uuid'
 import type { Store } from '../store/store'
-import { userEvents } from './user-events'
 
+const userEvents = UserModule.resource.decider
 const ADMIN = 'admin'
 const CONTEXT = 'local'
 const nameClaim = { op: 'take', scope: 'name', key: `user/${ADMIN}` } as const
 const meta: EventMeta = { actor: { uid: '00000000-0000-0000-0000-000000000000', name: 'system:setup' } }
 
-const event = (type: keyof typeof userEvents.events, data: JsonObject): NewEvent => ({
+const event = (type: 'UserCreated' | 'TokenIssued', data: JsonObject): NewEvent => ({
   id: uuidv7(),
   type,
   schemaVersion: schemaVersionOf(userEvents, type),
@@ -51,7 +52,7 @@ const issue = async (
 ): Promise<boolean> => {
   const uid = owner?.slice('user-'.length) ?? uuidv7()
   const identity: Identity = { uid, name: ADMIN, tokenId: uuidv7() }
-  const created = { ...event('UserCreated', { name: ADMIN, type: 'human' }), claims: [nameClaim] }
+  const created = { ...event('UserCreated', { name: ADMIN, labels: {}, annotations: {}, type: 'human' }), claims: [nameClaim] }
   const issued = event('TokenIssued', { id: identity.tokenId, prefix: tokenPrefix(token) })
   const events = owner === undefined ? [created, issued] : [issued]
   const client = await store.pool.connect()
