@@ -134,8 +134,10 @@ begin
   insert into es.event values (stored, part ->> 'category', stream, version, (event ->> 'id')::uuid, event ->> 'type',
     (event -> 'schemaVersion')::integer, event -> 'data', event -> 'meta', nullif(taken, '[]'), now, content,
     es.chain(previous, content, stored, version, now));
-  if taken <> '[]' then
+  if taken -> 1 is not null then
     insert into es.claim select c ->> 'scope', c ->> 'key', stream from jsonb_array_elements(taken) c;
+  elsif taken <> '[]' then
+    insert into es.claim values (taken #>> '{0,scope}', taken #>> '{0,key}', stream);
   end if;
   if command is not null then
     insert into es.command values ((command ->> 'id')::uuid, command ->> 'requestHash', stored, stored, command -> 'result');
