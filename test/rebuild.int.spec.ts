@@ -140,13 +140,16 @@ describe('a rebuild', () => {
     const building = build().then(() => (done = true))
     const phase = async () => (await modelStatus(database.pool, MODEL)).rebuild?.state
     const began = performance.now()
-    while ((await phase()) !== 'swapping' || performance.now() - began < 2_500) {
-      expect((await daemon.objects.list(serverKind, {})).items).toHaveLength(5)
-      await quick.query('select count(*) from rm.reference r, rm.object o')
+    try {
+      while ((await phase()) !== 'swapping' || performance.now() - began < 2_500) {
+        expect((await daemon.objects.list(serverKind, {})).items).toHaveLength(5)
+        await quick.query('select count(*) from rm.reference r, rm.object o')
+      }
+      expect(done).toBe(false)
+    } finally {
+      await slow.query('commit')
+      await building
     }
-    expect(done).toBe(false)
-    await slow.query('commit')
-    await building
     expect((await modelStatus(database.pool, MODEL)).version).toBe(2)
   })
 
