@@ -1,11 +1,13 @@
+import { GroupModule } from './group/group.module'
 import { InstanceModule } from './instance/instance.module'
 import { ProjectModule } from './project/project.module'
+import { RbacModule } from './rbac/rbac.module'
 import { ServerModule } from './server/server.module'
 import { ServerReconciler } from './server/server.reconciler'
 import { UserModule } from './user/user.module'
 
 /** Every kind's wiring. */
-export const kindModules = [ServerModule, InstanceModule, ProjectModule, UserModule]
+export const kindModules = [ServerModule, InstanceModule, ProjectModule, UserModule, GroupModule, RbacModule]
 
 /** What the uniform path serves. */
 export const resources = kindModules.map(({ resource }) => resource)

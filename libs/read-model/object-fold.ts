@@ -1,6 +1,6 @@
 import type { ProjectedEvent } from '@mcpctl/event-store'
 import { foldVersion, type ObjectVersion } from './version'
-import type { ObjectView, ReferencesOf } from './view'
+import type { ObjectView, Reference, ReferencesOf } from './view'
 
 /** What the projection has to know of a kind. */
 export interface ProjectedKind {
@@ -30,12 +30,15 @@ export const nextVersion = (
   return object && { uid: uidOf(event), from: event.position, to: null, object }
 }
 
+/** How a reference to an object for good stands beside those by name. No name holds a colon. */
+export const uidKey = (uid: string): string => `uid:${uid}`
+
 /** What a version refers to, as rows of the table of references. */
 export const referenceRows = ({ kind, references }: ProjectedKind, { uid, object }: ObjectVersion) =>
-  (references as ((object: unknown) => { kind: string; name: string }[]) | undefined)?.(object).map((to) => ({
+  (references as ((object: unknown) => Reference[]) | undefined)?.(object).map((to) => ({
     from_kind: kind,
     from_uid: uid,
     from_name: object.metadata.name,
     to_kind: to.kind,
-    to_name: to.name,
+    to_name: 'uid' in to ? uidKey(to.uid) : to.name,
   })) ?? []

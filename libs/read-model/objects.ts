@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto'
-import { DomainError, type Kind, type ResourceList, type ResourceObject } from '@mcpctl/contracts'
+import { DomainError, uidPattern, type Kind, type ResourceList, type ResourceObject } from '@mcpctl/contracts'
 import { sql, type Kysely } from 'kysely'
+import { uidKey } from './object-fold'
 import { fieldConditions, labelConditions } from './selectors'
 import type { ReadModel } from './tables'
+import type { ObjectJoins } from './view'
 
 export interface ListQuery {
   labelSelector?: string
@@ -20,8 +22,19 @@ interface PageToken {
   filter: string
 }
 
+/** What reading has to know of a kind. */
+export interface ReadKind {
+  plural: string
+  joins?: ObjectJoins
+}
+
 const DEFAULT_LIMIT = 500
 const MAX_LIMIT = 1000
+
+interface Referrer {
+  from_kind: string
+  from_name: string
+}
 
 /** Reads of the object table; every list is consistent at one position, pages included. */
 export class Objects {
@@ -30,6 +43,8 @@ export class Objects {
     readonly epoch: number,
     /** Of the processor that keeps the table up to date. */
     private readonly processor: string,
+    /** By name of the kind. */
+    private readonly kinds: ReadonlyMap<string, ReadKind> = new Map(),
   ) {}
 
   /** The current object of that name. */
@@ -52,7 +67,7 @@ export class Objects {
       .where('uid', '=', uid)
       .where('to_position', 'is', null)
       .executeTakeFirst()
-    return row?.object
+    return this.shown(row?.object)
   }
 
   /** The object as a position left it; undefined when it did not exist then. */
@@ -64,7 +79,7 @@ export class Objects {
       .where('from_position', '<=', String(position))
       .where((where) => where.or([where('to_position', 'is', null), where('to_position', '>', String(position))]))
       .executeTakeFirst()
-    return row?.object
+    return this.shown(row?.object)
   }
 
   /** The last version of an object, also of one that is gone. */
@@ -75,7 +90,7 @@ export class Objects {
       .where('uid', '=', uid)
       .orderBy('from_position', 'desc')
       .executeTakeFirst()
-    return row?.object
+    return this.shown(row?.object)
   }
 
   /** Every current object of a kind whose field at `path` has this value, by name. The path is written into the query, so that an index on it serves. */
@@ -164,16 +179,48 @@ export class Objects {
 
   private async joined(kind: string, objects: ResourceObject[]): Promise<ResourceObject[]> {
     if (objects.length === 0) return objects
-    const names = objects.map(({ metadata }) => metadata.name)
+    const keys = objects.flatMap(({ metadata }) => [metadata.name, uidKey(metadata.uid)])
     const rows = await this.database
       .selectFrom('rm.reference')
       .select(['to_name', 'from_kind', 'from_name'])
       .where('to_kind', '=', kind)
-      .where('to_name', 'in', names)
+      .where('to_name', 'in', keys)
       .orderBy('from_name')
       .execute()
-    if (rows.length === 0) return objects
-    return objects.map((object) => withReferences(object, rows))
+    const shown = await this.withJoins(kind, objects)
+    if (rows.length === 0) return shown
+    const referrers = new Map<string, Referrer[]>()
+    for (const row of rows) referrers.set(row.to_name, [...(referrers.get(row.to_name) ?? []), row])
+    return shown.map((object) => this.withReferences(object, referrers))
+  }
+
+  private withReferences(object: ResourceObject, referrers: ReadonlyMap<string, Referrer[]>): ResourceObject {
+    const { name, uid } = object.metadata
+    const referencedBy: Record<string, string[]> = {}
+    for (const { from_kind, from_name } of [...(referrers.get(name) ?? []), ...(referrers.get(uidKey(uid)) ?? [])]) {
+      const plural = this.kinds.get(from_kind)?.plural ?? `${from_kind.toLowerCase()}s`
+      referencedBy[plural] = [...(referencedBy[plural] ?? []), from_name]
+    }
+    return Object.keys(referencedBy).length > 0 ? { ...object, referencedBy } : object
+  }
+
+  /** One object with what other streams tell of it. */
+  private async shown(object: ResourceObject | undefined): Promise<ResourceObject | undefined> {
+    return object && (await this.withJoins(object.kind, [object]))[0]
+  }
+
+  private async withJoins(kind: string, objects: ResourceObject[]): Promise<ResourceObject[]> {
+    const joins = this.kinds.get(kind)?.joins
+    if (!joins) return objects
+    const uids = objects.flatMap((object) => joins.uids(object as never)).filter((uid) => uidPattern.test(uid))
+    const rows = await this.database
+      .selectFrom('rm.object')
+      .select('uid')
+      .where(sql<boolean>`uid = any(${[...new Set(uids)]}::uuid[])`)
+      .where('to_position', 'is', null)
+      .execute()
+    const existing = new Set(rows.map(({ uid }) => uid))
+    return objects.map((object) => ({ ...object, ...joins.show(object as never, existing) }) as ResourceObject)
   }
 
   private token(page: Omit<PageToken, 'epoch'>): string {
@@ -204,16 +251,4 @@ const decodeToken = (text: string): PageToken | undefined => {
   } catch {
     return undefined
   }
-}
-
-const withReferences = (
-  object: ResourceObject,
-  rows: { to_name: string; from_kind: string; from_name: string }[],
-): ResourceObject => {
-  const referencedBy: Record<string, string[]> = {}
-  for (const row of rows.filter(({ to_name }) => to_name === object.metadata.name)) {
-    const plural = `${row.from_kind.toLowerCase()}s`
-    referencedBy[plural] = [...(referencedBy[plural] ?? []), row.from_name]
-  }
-  return Object.keys(referencedBy).length > 0 ? { ...object, referencedBy } : object
 }

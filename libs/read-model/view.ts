@@ -26,5 +26,16 @@ export type View<Object extends ViewObject, Event extends DomainEvent> = (
 /** A view with its types put aside, as the runner of all kinds sees it. */
 export type ObjectView = (object: never, event: never) => ViewObject | undefined
 
-/** The objects that an object names: kind and name each. */
-export type ReferencesOf = (object: never) => { kind: string; name: string }[]
+/** Which object is meant: whoever bears the name, or one for good. */
+export type Reference = { kind: string; name: string } | { kind: string; uid: string }
+
+/** The objects that an object names. */
+export type ReferencesOf = (object: never) => Reference[]
+
+/** What an object's own stream cannot tell: whether others that it names by uid are still there. Joined at read, outside resourceVersion and watch. */
+export interface ObjectJoins<Object extends ViewObject = never> {
+  /** The uids that the object names. */
+  uids(object: Object): string[]
+  /** Spec and status as they are shown, given which of those uids bear an object now. Pure. */
+  show(object: Object, existing: ReadonlySet<string>): { spec: object; status: object }
+}

@@ -1,7 +1,7 @@
 import type { Type } from '@nestjs/common'
 import { didYouMean, DomainError, findKind, kindWords, type Kind } from '@mcpctl/contracts'
 import type { Decider, DomainEvent } from '@mcpctl/event-store'
-import type { ObjectView, ReferencesOf } from '@mcpctl/read-model'
+import type { ObjectJoins, ObjectView, ReferencesOf } from '@mcpctl/read-model'
 import type { ApplyRequest, CommandContext, DeleteRequest, ObjectHead, WriteMode } from './requests'
 
 /** What the uniform path needs to serve a kind. */
@@ -23,6 +23,7 @@ export interface Resource<Spec extends object = object> {
   /** Events that report what is, not what is wanted: they do not make an edit stale. */
   statusEvents?: readonly string[]
   references?: ReferencesOf
+  joins?: ObjectJoins
 }
 
 /** The kinds that this daemon serves. */

@@ -1,4 +1,4 @@
-import type { ProjectedKind } from '@mcpctl/read-model'
+import type { ProjectedKind, ReadKind } from '@mcpctl/read-model'
 import type { Resources } from '@mcpctl/resource'
 
 /** How the events of each kind become objects. Part of the identity of the fold: see scripts/generators/fold.mjs. */
@@ -9,3 +9,7 @@ export const projected = (resources: Resources): ProjectedKind[] =>
     view,
     ...(references && { references }),
   }))
+
+/** What reads of each kind's objects have to know. */
+export const readable = (resources: Resources): ReadonlyMap<string, ReadKind> =>
+  new Map(resources.all().map(({ kind, joins }) => [kind.name, { plural: kind.plural, ...(joins && { joins }) }]))

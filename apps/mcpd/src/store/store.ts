@@ -10,7 +10,7 @@ import type { Pool } from 'pg'
 import type { Config } from '../config'
 import { catalogue } from './catalogue'
 import { objectFold } from './fold'
-import { projected } from './projected'
+import { projected, readable } from './projected'
 
 const MODEL = 'objects'
 const VISIBLE_WITHIN_MS = 5_000
@@ -98,7 +98,7 @@ const connect = async (
     models: [model],
     outdated: new Map(isOutdated ? [[MODEL, found]] : []),
     resources,
-    objects: new Objects(readModel(pool), epoch, MODEL),
+    objects: new Objects(readModel(pool), epoch, MODEL, readable(resources)),
     directory: new Directory({ log }),
     requests: new RequestRunner(log, visibility, new Snapshots(pool, objectFold)),
     async close() {
