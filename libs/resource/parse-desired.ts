@@ -50,8 +50,11 @@ const nameProblem = (resource: Resource, name: unknown): string | undefined => {
   if (name === undefined) return 'Required value: the object needs a name'
   const pattern = resource.namePattern ?? namePattern
   if (typeof name === 'string' && pattern.test(name)) return undefined
-  const dots = pattern.test('a.b') ? ', "-" or "."' : ' or "-"'
-  return `Invalid value: ${JSON.stringify(name)}: must be at most 63 lower-case letters, digits${dots}, starting and ending with a letter or digit`
+  if (typeof name === 'string' && name.startsWith('system:'))
+    return `Invalid value: ${JSON.stringify(name)}: the prefix "system:" is reserved`
+  const signs = ['-', '.', '@', '_', '+'].filter((sign) => pattern.test(`a${sign}b`)).map((sign) => `"${sign}"`)
+  const allowed = `lower-case letters, digits${signs.length > 1 ? `, ${signs.slice(0, -1).join(', ')}` : ''} or ${signs.at(-1) ?? ''}`
+  return `Invalid value: ${JSON.stringify(name)}: must be at most 63 ${allowed}, starting and ending with a letter or digit`
 }
 
 /** Checks a body against the kind's schema. Throws Invalid with one pointer per wrong field. */

@@ -20,4 +20,6 @@ const group = defineResource({
 @Module({ providers: [...groupHandlers] })
 export class GroupModule {
   static readonly resource = group
+  /** For the first start, which makes the administrators. */
+  static readonly decider = groupDecider
 }

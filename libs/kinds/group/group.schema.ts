@@ -4,16 +4,20 @@ import { uidPattern, userNamePattern } from '@mcpctl/contracts'
 import { IsOptional } from 'class-validator'
 
 const MAX_MEMBERS = 5000
-const known = ['kind', 'name', 'uid']
 
 const memberProblem = (member: unknown): string | undefined => {
-  const { kind, name, uid } = isObject(member) ? member : { kind: undefined, name: member, uid: undefined }
+  if (isObject(member)) return namedProblem(member)
+  return isName(member) ? undefined : 'must be the name of a user'
+}
+
+const isName = (value: unknown): boolean => typeof value === 'string' && userNamePattern.test(value)
+
+const namedProblem = ({ kind = 'User', name, uid, ...others }: Record<string, unknown>): string | undefined => {
   if (kind === 'Group') return 'must be a user: groups are flat, no group is a member of another'
-  if (typeof name !== 'string' || !userNamePattern.test(name)) return 'must be the name of a user'
-  if (kind !== undefined && kind !== 'User') return 'must be a user'
-  if (uid !== undefined && (typeof uid !== 'string' || !uidPattern.test(uid)))
+  if (kind !== 'User' || !isName(name)) return 'must be the name of a user'
+  if (uid !== undefined && !(typeof uid === 'string' && uidPattern.test(uid)))
     return 'must have a uid as the server prints it'
-  const other = isObject(member) ? Object.keys(member).find((key) => !known.includes(key)) : undefined
+  const [other] = Object.keys(others)
   return other === undefined ? undefined : `has an unknown field "${other}"`
 }
 

@@ -20,4 +20,6 @@ const rbac = defineResource({
 @Module({ providers: [...rbacHandlers] })
 export class RbacModule {
   static readonly resource = rbac
+  /** For the first start, which makes the administrators. */
+  static readonly decider = rbacDecider
 }

@@ -1,5 +1,6 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger'
-import { actions, entryProblem, everybody, roles, rolesOfKind, type Entry } from '@mcpctl/access'
+import { actions, entryProblem, roles, rolesOfKind, type Entry } from '@mcpctl/access/entry'
+import { everybody } from '@mcpctl/access/facts'
 import { findKind, uidPattern, userNamePattern } from '@mcpctl/contracts'
 import { Matching, NestedList, OneOf, Rule } from '@mcpctl/resource'
 import { Transform } from 'class-transformer'
@@ -18,17 +19,19 @@ const pluralOf = (word: unknown): unknown => {
 
 const Plural = (): PropertyDecorator => Transform(({ value }: { value: unknown }) => pluralOf(value))
 
+const isText = (value: unknown): boolean => value === undefined || typeof value === 'string'
+
 /** What is wrong with an entry as a whole; nothing while one of its fields is wrong in itself. */
-const wholeProblem = ({ role, action, resource, name }: Record<string, unknown>): string | undefined => {
-  const words = [role ?? action, resource ?? '', name ?? '']
-  if (!words.every((word) => typeof word === 'string')) return undefined
+const wholeProblem = (entry: Record<string, unknown>): string | undefined => {
+  const { role, action, resource, name } = entry
+  if (![role, action, resource, name].every(isText)) return undefined
   if (role !== undefined && !roles.some((known) => known === role)) return undefined
-  const named = name !== undefined && nameProblem(name) === undefined
-  return entryProblem({
-    ...(role === undefined ? { action } : { role }),
-    ...(resource !== undefined && { resource }),
-    ...(named && { name }),
-  } as Entry)
+  const { name: _, ...unnamed } = entry
+  // Entries are told apart by the key that they have.
+  const given = Object.entries(nameProblem(name) === undefined ? entry : unnamed).filter(
+    ([, value]) => value !== undefined,
+  )
+  return entryProblem(Object.fromEntries(given) as unknown as Entry)
 }
 
 const nameProblem = (value: unknown): string | undefined => {

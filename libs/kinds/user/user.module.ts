@@ -21,4 +21,6 @@ const user = defineResource({
 @Module({ providers: [...userHandlers] })
 export class UserModule {
   static readonly resource = user
+  /** For credentials, whose side rows commit with the events. */
+  static readonly decider = userDecider
 }

@@ -15,7 +15,6 @@ export class UserSpec {
 
   @ApiPropertyOptional({ maxLength: 256 })
   @IsOptional()
-  // eslint-disable-next-line no-control-regex -- what would move a terminal's cursor is no part of a name
   @Matching(/^[^\u0000-\u001f\u007f-\u009f]{0,256}$/, 'be at most 256 characters on one line')
   displayName?: string
 
