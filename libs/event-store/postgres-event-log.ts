@@ -4,7 +4,6 @@ import { answered, storeLost } from './database-errors'
 import { encodeRequest } from './append/encode'
 import type { EncodedRequest } from './append/encode'
 import { GroupCommit } from './append/group-commit'
-import { checkShape } from './append/shape'
 import { eventsAfter, eventsMatching, eventsOfStream, streamExists } from './rows'
 import type {
   AppendRequest,
@@ -53,13 +52,11 @@ export class PostgresEventLog implements EventLog {
   }
 
   async append(request: AppendRequest): Promise<Verdict> {
-    checkShape(request)
     return this.commits.add(encodeRequest(request))
   }
 
   /** Appends as the last statement of the caller's own READ COMMITTED transaction, for rows that must commit with the events. */
   async appendWithin(transaction: ClientBase, request: AppendRequest): Promise<Verdict> {
-    checkShape(request)
     const [verdict] = await sendAppends(transaction, [encodeRequest(request)])
     return verdict as Verdict
   }

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import { DomainError } from '@mcpctl/contracts'
 import { canonical } from './canonical'
+import { checkShape } from './shape'
 import type { AppendCondition, AppendRequest, CommandRecord, Fence, NewEvent, StreamAppend } from '../types'
 
 const maxEventBytes = 1024 * 1024
@@ -31,8 +32,10 @@ export const canonicalEvent = (
 export const contentHash = (stream: Pick<StreamAppend, 'streamId' | 'category'>, event: NewEvent): string =>
   sha256(canonicalEvent(stream, event))
 
-/** Throws `Invalid` for what JSON or PostgreSQL cannot hold, `TooLarge` for an event over 1 MiB. */
-export const encodeRequest = ({ streams, condition, fence, command }: AppendRequest): EncodedRequest => {
+/** Throws `Invalid` for what is no request and for what JSON or PostgreSQL cannot hold, `TooLarge` for an event over 1 MiB. */
+export const encodeRequest = (request: AppendRequest): EncodedRequest => {
+  checkShape(request)
+  const { streams, condition, fence, command } = request
   if (streams.length > maxStreams)
     throw new DomainError('TooLarge', `the append names ${streams.length} streams; ${maxStreams} at most: split it`)
   const parts = [`"streams":[${streams.map(encodeStream).join(',')}]`]
