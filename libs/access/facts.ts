@@ -252,7 +252,8 @@ export const canLogIn = ({ type, enabled, hasPassword, localTokens, codeUntil }:
 
 const grantedBy = ({ position, at, by }: Placed): Granted => ({ position, at, by })
 
-const grantsIn = ({ uid, name, entries }: RbacFact): Grant[] => {
+/** The entries of a binding, each with its place. */
+export const grantsIn = ({ uid, name, entries }: RbacFact): Grant[] => {
   const next = { roles: 0, operations: 0 }
   return entries.map(({ entry, ...granted }) => ({
     entry,

@@ -1,4 +1,5 @@
 export * from './admin'
+export * from './authz'
 export * from './equal'
 export * from './errors'
 export * from './kind'
