@@ -15,6 +15,8 @@ export interface Io {
   readInput(): Promise<string>
   /** Shows the question on stderr and answers the line typed: empty at the end of input, undefined after Ctrl-C. */
   ask(question: string): Promise<string | undefined>
+  /** As `ask`, but what is typed does not show. */
+  askHidden(question: string): Promise<string | undefined>
   /** Has `say` called before Ctrl-C ends the process; answers how to take that back. */
   onInterrupt(say: () => void): () => void
 }
@@ -49,6 +51,26 @@ export const askOn = async ({ input, output }: Terminal, question: string): Prom
   }
 }
 
+/** As `askOn`, but what is typed does not show. */
+export const askHiddenOn = async (terminal: Terminal, question: string): Promise<string | undefined> => {
+  const { createInterface } = await import('node:readline')
+  const { Writable } = await import('node:stream')
+  const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() })
+  terminal.output.write(question)
+  // Only as a terminal is the input taken key by key, so that the kernel does not show it.
+  const lines = createInterface({ input: terminal.input, output: nowhere, terminal: true, historySize: 0 })
+  try {
+    return await new Promise<string | undefined>((resolve) => {
+      lines.once('SIGINT', () => resolve(undefined))
+      lines.once('line', resolve)
+      lines.once('close', () => resolve(''))
+    })
+  } finally {
+    lines.close()
+    terminal.output.write('\n')
+  }
+}
+
 /** Whoever reads our output may leave early, as `head` does; that is no failure. */
 const leaveQuietly = (error: NodeJS.ErrnoException): never => {
   if (error.code === 'EPIPE') process.exit(0)
@@ -79,6 +101,7 @@ export const processIo = (): Io => {
     err: writer('stderr'),
     readInput: readAll,
     ask: (question) => askOn({ input: process.stdin, output: process.stderr }, question),
+    askHidden: (question) => askHiddenOn({ input: process.stdin, output: process.stderr }, question),
     onInterrupt: (say) => {
       // Before the listener that ends the process.
       process.prependListener('SIGINT', say)

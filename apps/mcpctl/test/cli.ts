@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { writeConfig } from '@mcpctl/client'
-import { askOn } from '../src/io'
+import { askHiddenOn, askOn } from '../src/io'
 import type { Io } from '../src/io'
 import { runProgram } from '../src/run'
 
@@ -54,6 +54,10 @@ export class Cli {
       ask: (question) => {
         err += question
         return askOn(typing(`${options.answer ?? ''}\n`), question)
+      },
+      askHidden: (question) => {
+        err += question
+        return askHiddenOn(typing(`${options.answer ?? ''}\n`), question)
       },
       onInterrupt: () => () => undefined,
     }

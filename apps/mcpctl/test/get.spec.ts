@@ -99,9 +99,15 @@ describe('mcpctl get', () => {
 
   it('shows instances in `get all`, but leaves them out of what apply takes back', async () => {
     expect((await cli.type('get all')).out).toContain('instance/github-ab12-0')
-    expect(Object.keys(parse((await cli.type('get all -o yaml')).out) as object)).toEqual(['servers', 'projects'])
+    expect(Object.keys(parse((await cli.type('get all -o yaml')).out) as object)).toEqual([
+      'servers',
+      'projects',
+      'users',
+      'groups',
+      'rbac',
+    ])
     const full = parse((await cli.type('get all -o yaml --full')).out) as Record<string, { status: object }[]>
-    expect(Object.keys(full)).toEqual(['servers', 'instances', 'projects'])
+    expect(Object.keys(full)).toEqual(['servers', 'instances', 'projects', 'users', 'groups', 'rbac'])
     expect(full['servers']?.[0]?.status).toMatchObject({ phase: 'Running' })
   })
 

@@ -43,7 +43,7 @@ export class FormerMember {
   @ApiProperty()
   name!: string
 
-  @ApiProperty({ format: 'uuid' })
+  @ApiProperty({ pattern: uidPattern.source })
   uid!: string
 }
 

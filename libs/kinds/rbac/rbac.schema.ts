@@ -65,7 +65,10 @@ export class Subject {
   })
   name!: string
 
-  @ApiPropertyOptional({ format: 'uuid', description: 'Shown for a subject that was deleted; not needed otherwise.' })
+  @ApiPropertyOptional({
+    pattern: uidPattern.source,
+    description: 'Shown for a subject that was deleted; not needed otherwise.',
+  })
   @IsOptional()
   @Matching(uidPattern, 'be a uid as the server prints it')
   uid?: string

@@ -11,10 +11,13 @@ import { parseManifests } from '../manifest/parse'
 import type { Session } from '../session'
 import { collect } from './flags'
 import { requireKind } from '../targets'
+import { defineCreateGroup } from './create-group'
 import { defineCreateProject } from './create-project'
+import { defineCreateRbac } from './create-rbac'
 import { defineCreateServer } from './create-server'
 import { addStyleOptions, styleOf } from './create-style'
 import type { StyleFlags } from './create-style'
+import { defineCreateUser } from './create-user'
 
 interface CreateFlags extends StyleFlags {
   filename?: string[]
@@ -62,11 +65,14 @@ export const runCreate = async (session: Session, request: CreateRequest): Promi
 export const define = (command: Command, open: OpenSession, run = runCreate): void => {
   showGlobal(command, '--reason')
   addStyleOptions(command)
-    .usage('-f FILE [flags] | server NAME [flags] | project NAME [flags]')
+    .usage('-f FILE [flags] | (server | project | user | group | rbac) NAME [flags]')
     .argument('[words...]')
     .option('-f, --filename <path>', 'manifest to create from; may be repeated', collect)
     .option('-R, --recursive', 'read directories below a directory too')
     .action(async (words: string[], flags: CreateFlags) => run(open(command), parseCreate(words, flags)))
   defineCreateServer(command.command('server').aliases(['servers', 'srv']), open)
   defineCreateProject(command.command('project').aliases(['projects', 'proj']), open)
+  defineCreateUser(command.command('user').aliases(['users']), open)
+  defineCreateGroup(command.command('group').aliases(['groups', 'grp']), open)
+  defineCreateRbac(command.command('rbac').aliases(['rbacs', 'rbacbinding', 'rbacbindings']), open)
 }
