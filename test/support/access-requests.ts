@@ -2,7 +2,8 @@ import { idleServer, rbacOf } from './access-fixture'
 import type { AccessWorld } from './access-world'
 import type { Caller, Item, Items, Reply } from './caller'
 import { EventSource } from './event-source'
-import { callEcho } from './mcp-exchange'
+import { callEcho, isAnswered, isForbidden } from './mcp-exchange'
+import { until } from './binaries'
 import { packageOf } from '../acceptance/world'
 
 /** Who asks: over HTTP by the caller, on the command line by the token and `--as`. */
@@ -52,7 +53,7 @@ const change = async ({ world, caller }: Scene, path: string, spec: (item: Item)
 const one = (word: string, name: string, absent: boolean): AccessRequest => {
   const plural = pluralOf(word)
   return {
-    ...(absent && { before: (world) => world.root.delete(`/${plural}/${name}`) }),
+    ...(absent && { before: (world) => world.gone(`/${plural}/${name}`) }),
     http: async ({ world, caller }) => caller.get(`/${plural}/${await nameOf(world, plural, name)}`),
     cli: async ({ world }) => ({ args: ['get', word, await nameOf(world, plural, name), '-o', 'name'] }),
   }
@@ -133,12 +134,14 @@ const removeAll = (plural: string): AccessRequest => ({
 })
 
 const callTool = (at: string, tool = 'echo'): AccessRequest => ({
-  async http({ world, caller }) {
-    // Somebody has to have called it, so that a refusal is not one for want of an instance.
-    const opened = await callEcho(world.root, at, tool)
-    if (opened.status !== 200) throw new Error(`root cannot call ${tool} at ${at}: ${String(opened.status)}`)
-    const { status, body } = await callEcho(caller, at, tool)
-    return { status: body.error ? 403 : status }
+  http({ world, caller }) {
+    // Asked again while instances come and go: it is the right that counts.
+    return until(`${tool} at ${at} answers`, async () => {
+      if (!isAnswered(await callEcho(world.root, at, tool))) return undefined
+      const reply = await callEcho(caller, at, tool)
+      if (reply.status !== 200 || isAnswered(reply)) return { status: reply.status }
+      return isForbidden(reply) ? { status: 403 } : undefined
+    })
   },
 })
 

@@ -71,8 +71,15 @@ export class AccessWorld {
     for (const plural of kinds) {
       const wanted: readonly { name: string }[] = this.fixture[plural]
       for (const name of await this.root.names(plural))
-        if (!wanted.some((entry) => entry.name === name)) await this.root.delete(`/${plural}/${name}`)
+        if (!wanted.some((entry) => entry.name === name)) await this.gone(`/${plural}/${name}`)
     }
+  }
+
+  /** Deletes an object, and waits until nothing of it is left. */
+  async gone(path: string): Promise<void> {
+    const { status, text } = await this.root.delete(path)
+    if (status === 202) await until(`${path} is gone`, async () => (await this.root.get(path)).status === 404)
+    else if (status !== 200 && status !== 404) throw new Error(`${path} stays: ${text}`)
   }
 
   /** A token of a user, the same one each time. */

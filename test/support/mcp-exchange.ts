@@ -3,7 +3,10 @@ import type { Caller } from './caller'
 export interface McpReply {
   status: number
   session: string | undefined
-  body: { result?: { tools?: { name: string }[]; content?: { text?: string }[] }; error?: { code: number } }
+  body: {
+    result?: { tools?: { name: string }[]; content?: { text?: string }[] }
+    error?: { code: number; message: string }
+  }
 }
 
 const hello = { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'access', version: '1' } }
@@ -33,7 +36,12 @@ export const initialize = async (caller: Caller, at: string): Promise<McpReply> 
   return opened
 }
 
-/** Opens a session and calls `echo`; a refusal of either is the answer. A JSON-RPC error counts as 403 when it says so. */
+export const isAnswered = ({ status, body }: McpReply): boolean => status === 200 && body.error === undefined
+
+/** Whether the answer is a JSON-RPC error for want of a right. */
+export const isForbidden = ({ body }: McpReply): boolean => body.error?.message.includes('forbidden') === true
+
+/** Opens a session and calls `echo`; a refusal of either is the answer. */
 export const callEcho = async (caller: Caller, at: string, tool = 'echo'): Promise<McpReply> => {
   const opened = await initialize(caller, at)
   if (opened.status !== 200 || opened.body.error) return opened
