@@ -24,6 +24,8 @@ export interface UserFact {
   codeId?: string
   /** Ids of tokens that the daemon renews for its OS user. */
   localTokens: readonly string[]
+  /** Position of the event that ended every session and token issued before. */
+  endedAt?: bigint
 }
 
 export interface GroupFact {
@@ -263,10 +265,15 @@ export const grantsIn = ({ uid, name, entries }: RbacFact): Grant[] => {
   }))
 }
 
-const userAfter = (user: UserFact, event: Exclude<UserEvent, { type: 'UserCreated' | 'UserDeleted' }>): UserFact => {
+const userAfter = (
+  user: UserFact,
+  event: Exclude<UserEvent, { type: 'UserCreated' | 'UserDeleted' }> & Placed,
+): UserFact => {
   switch (event.type) {
-    case 'UserDisabled':
-      return { ...user, enabled: false, localTokens: [] }
+    case 'UserDisabled': {
+      const { codeUntil: _until, codeId: _id, ...rest } = user
+      return { ...rest, enabled: false, localTokens: [], endedAt: event.position }
+    }
     case 'UserEnabled':
       return { ...user, enabled: true }
     case 'PasswordSet':

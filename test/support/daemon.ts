@@ -68,6 +68,7 @@ const configOf = (directory: string, database: TestDatabase, options: DaemonOpti
   host: '127.0.0.1',
   port: 0,
   dataDirectory: directory,
+  adminUser: 'admin',
   databaseUrl: database.url,
   driver: 'process',
   dockerHost: `unix://${join(directory, 'no-engine.sock')}`,
@@ -124,6 +125,19 @@ const send = async (url: string, token: string, { method, body, raw, headers = {
     ...(content !== undefined && { body: content as string }),
   })
   return { status: answer.status, headers: answer.headers, text: await answer.text() }
+}
+
+/** A token of a user, who is made an administrator and, where there is none of that name, made at all. */
+export const tokenOf = async (daemon: TestDaemon, user: string): Promise<string> => {
+  const rbac = [{ name: `all-${user}`, subjects: [{ kind: 'User', name: user }], ...everything }]
+  expectStatus(200, await daemon.send('/api/v1/apply', { body: { users: [{ name: user }], rbac } }))
+  const issued = expectStatus(201, await daemon.send('/api/v1/tokens', { body: { user } }))
+  return (JSON.parse(issued.text) as { token: string }).token
+}
+
+const everything = {
+  bindings: ['view', 'create', 'edit', 'delete', 'run'].map((role) => ({ role, resource: '*' })),
+  operations: [{ action: '*' }],
 }
 
 export const objectOf = ({ text }: Received): ResourceObject => JSON.parse(text) as ResourceObject

@@ -1,5 +1,6 @@
 import { Module, type DynamicModule, type Type } from '@nestjs/common'
 import { CqrsModule } from '@nestjs/cqrs'
+import { Tokens } from '@mcpctl/access'
 import { Connections, Gateway } from '@mcpctl/gateway'
 import { kindModules } from '@mcpctl/kinds/modules'
 import { Objects } from '@mcpctl/read-model'
@@ -9,6 +10,7 @@ import type { Logger } from 'pino'
 import { ModelsController } from './admin/models.controller'
 import { ParkedController } from './admin/parked.controller'
 import { VerifyController } from './admin/verify.controller'
+import { AuthzController } from './authz/authz.controller'
 import { Daemon } from './daemon'
 import { ApplyController } from './http/apply.controller'
 import { HealthController } from './http/health.controller'
@@ -16,6 +18,10 @@ import { GATEWAY, McpController } from './http/mcp.controller'
 import { ApiDescription, OpenApiController } from './http/openapi.controller'
 import { ResourcesController } from './http/resources.controller'
 import { StatusController } from './http/status.controller'
+import { LoginController } from './identity/login.controller'
+import { Logins } from './identity/logins'
+import { PasswordController } from './identity/password.controller'
+import { TokensController } from './identity/tokens.controller'
 import { LOGGER } from './log'
 import { STORE, type Store } from './store/store'
 
@@ -26,6 +32,8 @@ export interface Opened {
   connections: Connections
   gateway: Gateway
   daemon: Daemon
+  tokens: Tokens
+  logins: Logins
 }
 
 @Module({})
@@ -34,7 +42,7 @@ class OpenedModule {}
 @Module({})
 export class AppModule {
   /** Wires the kinds and the HTTP edge to what has been opened before. */
-  static of({ logger, store, drivers, connections, gateway, daemon }: Opened): DynamicModule {
+  static of({ logger, store, drivers, connections, gateway, daemon, tokens, logins }: Opened): DynamicModule {
     const opened = [
       { provide: LOGGER, useValue: logger },
       { provide: STORE, useValue: store },
@@ -45,6 +53,8 @@ export class AppModule {
       { provide: Connections, useValue: connections },
       { provide: GATEWAY, useValue: gateway },
       { provide: Daemon, useValue: daemon },
+      { provide: Tokens, useValue: tokens },
+      { provide: Logins, useValue: logins },
       ResourceWriter,
       ApiDescription,
     ]
@@ -69,7 +79,11 @@ export class AppModule {
         ParkedController,
         ModelsController,
         VerifyController,
+        AuthzController,
         McpController,
+        LoginController,
+        TokensController,
+        PasswordController,
         ResourcesController,
       ],
     }

@@ -16,7 +16,10 @@ import { httpAdapter, secure } from './http/server'
 import { stopUnits } from './leadership'
 import { openApiOf } from './openapi'
 import { ObjectRoutes } from './reconcile/routes'
-import { ensureAdmin } from './setup/admin'
+import { Logins } from './identity/logins'
+import { ensureAdmin, type SetupOutcome } from './setup/admin'
+import { takeCare } from './setup/care'
+import { Pending } from './setup/pending'
 import type { Store } from './store/store'
 import { version } from './version'
 
@@ -31,6 +34,10 @@ export interface Parts {
   drivers: Drivers
   connections: Connections
   daemon: Daemon
+  tokens: Tokens
+  logins: Logins
+  /** Ends what is done every now and then. */
+  stopCare?: () => void
   app: NestFastifyApplication
 }
 
@@ -55,9 +62,12 @@ export const assemble = async (config: Config, store: Store, logger: Logger): Pr
     warn: (message) => logger.warn(message),
   })
   const daemon = new Daemon(config.dataDirectory)
-  const module = AppModule.of({ logger, store, drivers, connections, gateway, daemon })
+  const tokens = new Tokens(store.pool, store.directory)
+  const logins = new Logins(store, tokens)
+  const module = AppModule.of({ logger, store, drivers, connections, gateway, daemon, tokens, logins })
   const door = {
-    tokens: new Tokens(store.pool),
+    tokens,
+    pending: new Pending(store),
     logger,
     allowedHosts: config.allowedHosts,
     leader: () => daemon.anyLeader(),
@@ -68,22 +78,24 @@ export const assemble = async (config: Config, store: Store, logger: Logger): Pr
     bodyParser: false,
   })
   secure(app, door)
-  return { config, logger, store, drivers, connections, daemon, app }
+  return { config, logger, store, drivers, connections, daemon, tokens, logins, app }
 }
 
-/** Starts to follow the log and to answer requests; the address is announced once a token for it is valid. Answers the file with the token, if one was written. */
-export const serve = async (parts: Parts): Promise<{ address: string; file: string | undefined }> => {
-  const { config, store, daemon, app } = parts
+/** Starts to follow the log and to answer requests; the address is announced once a token for it is valid. Answers what the set-up has left to say. */
+export const serve = async (parts: Parts): Promise<{ address: string; setup: SetupOutcome }> => {
+  const { config, store, daemon, tokens, app } = parts
   await app.init()
   app.get(ApiDescription).document = openApiOf(app, store.resources.all())
   await store.follower.start()
   store.projector.start()
   await app.listen({ host: config.host, port: await choosePort(config.host, config.port) })
   const address = addressOf(app, config)
-  const file = await ensureAdmin(store, new Tokens(store.pool), { address, file: config.writeContext })
+  const { adminUser, writeContext: file, databaseUrl } = config
+  const setup = await ensureAdmin(store, tokens, { address, file, adminUser, embedded: databaseUrl === undefined })
+  parts.stopCare = takeCare(parts, setup.file)
   // Whoever finds the address finds a token that is valid already.
   daemon.announce(address)
-  return { address, file }
+  return { address, setup }
 }
 
 /** Where clients on this machine reach us: a wildcard address is none that one can connect to. */
@@ -97,6 +109,7 @@ const addressOf = (app: NestFastifyApplication, { host }: Config): string => {
 export const close = async (parts: Parts, leader: Leader | undefined, { all }: { all: boolean }): Promise<void> => {
   const { store, drivers, connections, daemon, app, logger } = parts
   daemon.isEnding = true
+  parts.stopCare?.()
   const steps: [string, () => unknown][] = [
     ['the door', () => Promise.race([app.close(), delay(GOODBYE_MS, undefined, { ref: false })])],
     ['leadership', () => leader?.stop()],

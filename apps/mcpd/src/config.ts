@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { didYouMean } from '@mcpctl/contracts'
+import { didYouMean, userNamePattern } from '@mcpctl/contracts'
 import { dataDirectory } from '@mcpctl/client/paths'
 
 /** Everything that mcpd can be told, by flag or by environment. Read once, here. */
@@ -16,6 +16,8 @@ export interface Config {
   /** Image with node for packages; without one packages run as child processes. */
   nodeImage?: string
   dockerHost?: string
+  /** Name of the administrator whom the first start makes. */
+  adminUser: string
   /** CLI configuration file that receives the local context. */
   writeContext?: string
   logLevel: string
@@ -38,6 +40,7 @@ const options = {
   'database-url': { type: 'string' },
   driver: { type: 'string' },
   'write-context': { type: 'string' },
+  'admin-user': { type: 'string' },
   'log-level': { type: 'string' },
   'allowed-host': { type: 'string', multiple: true },
   'allow-loopback-urls': { type: 'boolean' },
@@ -47,6 +50,7 @@ const options = {
 } as const
 
 export const usage = `Usage: mcpd [flags]
+       mcpd admin recover --user NAME [flags]
 
 The daemon of mcpctl: keeps MCP servers running and records everything.
 
@@ -57,11 +61,15 @@ Flags (and the variables that say the same):
   --database-url URL        an external PostgreSQL >= 15 (DATABASE_URL); without it mcpd runs its own
   --driver auto|docker|process   what runs instances (MCPD_DRIVER, default auto)
   --write-context FILE      CLI configuration file that receives the local context (MCPD_WRITE_CONTEXT)
+  --admin-user NAME         the administrator whom the first start makes (MCPD_ADMIN_USER, default admin)
   --log-level LEVEL         trace, debug, info, warn, error (MCPD_LOG_LEVEL, default info)
   --allowed-host NAME       a further Host header to accept; repeatable (MCPD_ALLOWED_HOSTS, comma-separated)
   --allow-loopback-urls     remote servers may be on this machine (MCPD_ALLOW_LOOPBACK_URLS=1)
   --advertise-address URL   where other daemons on the same database reach this one (MCPD_ADVERTISE_ADDRESS)
   --version, --help
+
+mcpd admin recover makes a user an administrator again and prints a one-time code that sets its password. It needs the database, while no
+other mcpd runs the embedded one.
 
 MCPD_NODE_IMAGE names a container image with node in which npm packages run when an engine answers.
 MCPD_MIGRATE_URL is used for migrations only, where the daemon's own role may not change tables.
@@ -112,6 +120,11 @@ const hostOf = (host: string, env: Environment): string => {
   )
 }
 
+const userNameOf = (name: string): string => {
+  if (userNamePattern.test(name) && !name.startsWith('system:')) return name
+  throw new UsageError(`admin user must be lower-case letters, digits and -.@_+, not "${name}"`)
+}
+
 const listOf = (text: string): string[] => text.split(',').filter((name) => name !== '')
 
 /** Reads flags, then variables, then defaults. Throws UsageError. `help` and `version` are answered by the caller. */
@@ -130,6 +143,7 @@ export const readConfig = (argv: string[], env: Environment): Config & { help: b
     driver: oneOf('driver', told(flags.driver, 'MCPD_DRIVER', 'auto'), DRIVERS),
     ...maybe('nodeImage', undefined, 'MCPD_NODE_IMAGE'),
     ...maybe('dockerHost', undefined, 'DOCKER_HOST'),
+    adminUser: userNameOf(told(flags['admin-user'], 'MCPD_ADMIN_USER', 'admin')),
     ...maybe('writeContext', flags['write-context'], 'MCPD_WRITE_CONTEXT'),
     logLevel: oneOf('log level', told(flags['log-level'], 'MCPD_LOG_LEVEL', 'info'), LEVELS),
     allowedHosts: flags['allowed-host'] ?? listOf(told(undefined, 'MCPD_ALLOWED_HOSTS', '')),

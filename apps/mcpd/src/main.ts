@@ -1,13 +1,15 @@
 import 'reflect-metadata'
 import { readConfig, usage, UsageError } from './config'
-import { run } from './run'
+import { readRecovery } from './setup/recovery-flags'
+import { run, runRecovery } from './run'
 import { version } from './version'
 
 const main = async (): Promise<void> => {
-  const config = readConfig(process.argv.slice(2), process.env)
+  const { recovered, rest } = readRecovery(process.argv.slice(2))
+  const config = readConfig(rest, process.env)
   if (config.help) return void process.stdout.write(usage)
   if (config.version) return void process.stdout.write(`mcpd ${version}\n`)
-  await run(config)
+  await (recovered === undefined ? run(config) : runRecovery(config, recovered))
 }
 
 main().catch((error: unknown) => {

@@ -2,8 +2,15 @@ import { request } from 'node:http'
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { mintToken, Tokens } from '@mcpctl/access'
-import { expectStatus, problemOf, startDaemon, type Sent, type TestDaemon } from '../../../../test/support/daemon'
+import { mintToken } from '@mcpctl/access'
+import {
+  expectStatus,
+  problemOf,
+  startDaemon,
+  tokenOf,
+  type Sent,
+  type TestDaemon,
+} from '../../../../test/support/daemon'
 import { position } from '../../../../test/support/log'
 
 let daemon: TestDaemon
@@ -129,24 +136,11 @@ describe('a token', () => {
   })
 
   it('is refused once it has expired', async () => {
-    const token = mintToken('pat')
-    const { pool } = daemon.parts.store
-    const client = await pool.connect()
-    const identity = {
-      uid: '018f0000-0000-7000-8000-00000000000a',
-      name: 'bob',
-      tokenId: '018f0000-0000-7000-8000-00000000000b',
-    }
-    await Tokens.store(client, token, identity)
-    client.release()
+    const token = await tokenOf(daemon, 'bob')
     const owner = await daemon.database.connect()
-    await owner.query(`update access.token set expires_at = now() - interval '1 s' where token_id = $1`, [
-      identity.tokenId,
-    ])
+    await owner.query(`update access.token set expires_at = now() - interval '1 s' where user_name = $1`, ['bob'])
     expect((await list(`Bearer ${token}`)).status).toBe(401)
-    await owner.query(`update access.token set expires_at = now() + interval '1 h' where token_id = $1`, [
-      identity.tokenId,
-    ])
+    await owner.query(`update access.token set expires_at = now() + interval '1 h' where user_name = $1`, ['bob'])
     expect((await list(`Bearer ${token}`)).status).toBe(200)
   })
 

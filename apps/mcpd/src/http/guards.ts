@@ -4,12 +4,15 @@ import type { Identity, Tokens } from '@mcpctl/access'
 import type { Asked } from '@mcpctl/resource'
 import type { FastifyRequest } from 'fastify'
 import { v5 as uuidv5 } from 'uuid'
+import type { Pending } from '../setup/pending'
 
 /** Requests as they are after the guards: authenticated, with what commands need to know of them. */
 export type AuthenticatedRequest = FastifyRequest & { asked?: Asked; identity?: Identity }
 
 /** Routes that answer without a token. */
 const OPEN = new Set(['/healthz', '/readyz'])
+/** Routes at which people show who they are. */
+const DOORS = new Set(['/api/v1/login', '/api/v1/setup'])
 const LOOPBACK = new Set(['localhost', '127.0.0.1', '[::1]'])
 const MUTATING = new Set(['POST', 'PUT', 'PATCH', 'DELETE'])
 const KEY = /^[\x21-\x7e]{1,255}$/
@@ -17,6 +20,16 @@ const KEY = /^[\x21-\x7e]{1,255}$/
 const pathOf = (request: FastifyRequest) => request.url.split('?', 1)[0] ?? ''
 
 export const isOpen = (request: FastifyRequest): boolean => OPEN.has(pathOf(request))
+
+export const isDoor = (request: FastifyRequest): boolean => DOORS.has(pathOf(request)) && request.method === 'POST'
+
+/** Until somebody has set a password with the code that the daemon has printed, nothing else is answered. Throws Unavailable. */
+export const refuseUntilSetUp = async (request: FastifyRequest, pending: Pending): Promise<void> => {
+  if (pathOf(request) === '/api/v1/setup' || !(await pending.isPending())) return
+  const text =
+    'this daemon waits to be set up, with the code that it has printed; run: mcpctl login URL --user NAME --setup'
+  throw new DomainError('Unavailable', text, { retryAfter: 5 })
+}
 
 /** Refuses what a browser that was lured here would send: a foreign Host (DNS rebinding) or any foreign Origin. */
 export const checkOrigin = (request: FastifyRequest, allowedHosts: readonly string[]): void => {

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { mintToken, Tokens } from '@mcpctl/access'
 import {
   expectStatus,
   objectOf,
   problemOf,
   startDaemon,
+  tokenOf,
   type Sent,
   type TestDaemon,
 } from '../../../../test/support/daemon'
@@ -120,11 +120,7 @@ describe('a request that is sent again with its idempotency key', () => {
   })
 
   it('is a request of its own when another user sends it', async () => {
-    const token = mintToken('pat')
-    const client = await daemon.parts.store.pool.connect()
-    const uid = '018f0000-0000-7000-8000-0000000000ff'
-    await Tokens.store(client, token, { uid, name: 'bob', tokenId: '018f0000-0000-7000-8000-0000000000fe' })
-    client.release()
+    const token = await tokenOf(daemon, 'bob')
     const key = randomUUID()
     const mine = await daemon.send('/api/v1/projects', keyed(key, { body: { name: unusedName() } }))
     const authorization = `Bearer ${token}`

@@ -6,7 +6,8 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
 import { forwardToLeader, needsLeader } from './forward'
 import { isTooLarge, MAX_BODY, parseBody, tooLarge } from './body'
-import { ask, authenticate, checkOrigin, isOpen } from './guards'
+import type { Pending } from '../setup/pending'
+import { ask, authenticate, checkOrigin, isDoor, isOpen, refuseUntilSetUp } from './guards'
 import { ProblemFilter, sendProblem } from './problem.filter'
 
 const REQUEST_ID = /^[A-Za-z0-9._-]{1,64}$/
@@ -16,6 +17,7 @@ const BODY_WITHIN = 30_000
 
 export interface HttpDependencies {
   tokens: Tokens
+  pending: Pending
   logger: Logger
   allowedHosts: readonly string[]
   /** Whether this daemon leads, and else the leader's address if somebody does. */
@@ -85,6 +87,8 @@ const enter = async (request: FastifyRequest, reply: FastifyReply, dependencies:
   reply.headers({ 'x-request-id': request.id, 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' })
   checkOrigin(request, dependencies.allowedHosts)
   if (isOpen(request)) return
+  await refuseUntilSetUp(request, dependencies.pending)
+  if (isDoor(request)) return
   await authenticate(request, dependencies.tokens)
   // No name and no query holds one, and the database could not even look for it.
   if (/%00/.test(request.url)) throw new DomainError('BadRequest', 'the URL must not hold %00')

@@ -1,0 +1,140 @@
+import {
+  accessEventTypes,
+  review,
+  type AccessEvent,
+  type AccessFacts,
+  type PlacedEvent,
+  type Rights,
+} from '@mcpctl/access'
+import { DomainError } from '@mcpctl/contracts'
+import {
+  Overtaken,
+  UnitOfWork,
+  type AppendRequest,
+  type EventLog,
+  type EventMeta,
+  type StreamAppend,
+  type Verdict,
+} from '@mcpctl/event-store'
+import { inTransaction } from '@mcpctl/postgres'
+import type { PoolClient } from 'pg'
+import type { Store } from '../store/store'
+
+/** What a change is decided on. */
+export interface Situation {
+  unit: UnitOfWork
+  facts: AccessFacts
+  /** Of the last event in the facts. */
+  position: bigint
+  /** RFC 3339. */
+  now: string
+}
+
+/** What was decided: side rows, which are written in the transaction of the events, and what to answer. */
+export interface Change<R> {
+  rows?: (transaction: PoolClient) => Promise<void>
+  /** Events at the door that belong to it. */
+  audit?: StreamAppend[]
+  result: R
+}
+
+export interface Author {
+  meta: EventMeta
+  /** Absent for the daemon itself and for its operator at the database: they are not asked what they hold. */
+  rights?: Rights
+}
+
+const ATTEMPTS = 5
+const VISIBLE_WITHIN_MS = 5_000
+const REVIEWED = new Set(['user', 'group', 'rbac'])
+
+/** Takes the transaction back, and tells why the log refused. */
+class Refused extends Error {
+  constructor(readonly verdict: Verdict) {
+    super(verdict.status)
+  }
+}
+
+/** Changes credentials: the events that say so and the rows that the log must not hold commit together or not at all. */
+export class CredentialChanges {
+  /** `waits`: until the read models show a change; there is nothing to wait for where none of them runs. */
+  constructor(
+    private readonly store: Store,
+    private readonly waits = true,
+  ) {}
+
+  /**
+   * Decides on current facts, reviews what would be handed out, and commits under the condition that no right has changed meanwhile; else it is
+   * decided again, five times at most. Throws what `decide` and the review refuse, and Conflict.
+   */
+  async run<R>(author: Author, decide: (situation: Situation) => Promise<Change<R>>): Promise<R> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.attempt(author, decide)
+      } catch (error) {
+        if (!(error instanceof Overtaken)) throw error
+        this.store.directory.invalidate()
+        if (attempt === ATTEMPTS)
+          throw new DomainError('Conflict', 'users and rights are being changed by others; try again', { cause: error })
+      }
+    }
+  }
+
+  private async attempt<R>(author: Author, decide: (situation: Situation) => Promise<Change<R>>): Promise<R> {
+    const { directory, log, projector } = this.store
+    // Decided on what is true now: somebody may have been created a moment ago.
+    directory.invalidate()
+    const { facts, position } = await directory.current()
+    const now = new Date().toISOString()
+    let change: Change<R> | undefined
+    const append = (request: AppendRequest): Promise<Verdict> => {
+      reviewRequest(request, { author, facts, position, now })
+      return this.append({ ...request, streams: [...request.streams, ...(change?.audit ?? [])] }, change?.rows)
+    }
+    const unit = new UnitOfWork(Object.assign(Object.create(log) as EventLog, { append }), { meta: author.meta })
+    change = await decide({ unit, facts, position, now })
+    unit.require({ after: position, types: accessEventTypes })
+    const { last } = await unit.commit()
+    // Without events of its own a unit stores nothing.
+    if (last === null && (change.rows ?? change.audit)) await append({ streams: [] })
+    directory.invalidate()
+    if (last !== null && this.waits) await projector.waitFor(last, VISIBLE_WITHIN_MS)
+    return change.result
+  }
+
+  private async append(request: AppendRequest, rows?: Change<unknown>['rows']): Promise<Verdict> {
+    const { pool, log } = this.store
+    try {
+      return await inTransaction(pool, async (transaction) => {
+        await rows?.(transaction)
+        if (request.streams.length === 0) return { status: 'ok', first: null, last: null, versions: {} } as const
+        const verdict = await log.appendWithin(transaction, request)
+        if (verdict.status !== 'ok') throw new Refused(verdict)
+        return verdict
+      })
+    } catch (error) {
+      if (error instanceof Refused) return error.verdict
+      throw error
+    }
+  }
+}
+
+const reviewRequest = (
+  { streams }: AppendRequest,
+  { author, facts, position, now }: { author: Author; facts: AccessFacts; position: bigint; now: string },
+): void => {
+  const { rights, meta } = author
+  if (!rights) return
+  const events = streams
+    .filter(({ category }) => REVIEWED.has(category))
+    .flatMap(({ streamId, events: appended }) =>
+      appended.map(({ type, data }): PlacedEvent => ({
+        ...({ type, data } as AccessEvent),
+        uid: streamId.slice(streamId.indexOf('-') + 1),
+        position: position + 1n,
+        at: now,
+        by: meta.actor.name,
+      })),
+    )
+  review({ before: facts, events, author: { uid: meta.actor.uid, rights }, now })
+}

@@ -1,0 +1,94 @@
+import { Body, Controller, Get, HttpCode, Inject, Post, Query, Req } from '@nestjs/common'
+import type { FastifyRequest } from 'fastify'
+import { Tokens } from '@mcpctl/access'
+import type { AuthenticatedRequest } from '../http/guards'
+import { STORE, type Store } from '../store/store'
+import { fieldsOf, secretOf, textOf } from './body'
+import { callerOf, requirePerson } from './caller'
+import { CredentialChanges } from './credential-changes'
+import { Logins, type Origin, type Session } from './logins'
+import { destroy } from './revoking'
+
+/** Coming in, going out, and who one is. */
+@Controller('api/v1')
+export class LoginController {
+  private readonly changes: CredentialChanges
+
+  constructor(
+    @Inject(STORE) private readonly store: Store,
+    private readonly tokens: Tokens,
+    private readonly logins: Logins,
+  ) {
+    this.changes = new CredentialChanges(store)
+  }
+
+  @Post('login')
+  @HttpCode(200)
+  login(@Body() body: unknown, @Req() request: FastifyRequest): Promise<Session> {
+    const fields = fieldsOf(body, ['user', 'password'])
+    return this.logins.login(textOf(fields, 'user'), secretOf(fields, 'password'), originOf(request))
+  }
+
+  @Post('setup')
+  @HttpCode(200)
+  setUp(@Body() body: unknown, @Req() request: FastifyRequest): Promise<Session> {
+    const fields = fieldsOf(body, ['user', 'code', 'password'])
+    const given = {
+      name: textOf(fields, 'user'),
+      code: secretOf(fields, 'code'),
+      password: secretOf(fields, 'password'),
+    }
+    return this.logins.setUp(given, originOf(request))
+  }
+
+  /** Ends the session that asks, or with `all` every session of its user. API tokens go on: they are revoked by name. */
+  @Post('logout')
+  @HttpCode(200)
+  async logout(
+    @Req() request: AuthenticatedRequest,
+    @Query('all') all: string | undefined,
+  ): Promise<{ ended: number }> {
+    const caller = await callerOf(request, this.store)
+    requirePerson(caller, 'logging out')
+    const { identity, asked } = caller
+    const mine = (await this.tokens.list(identity.uid)).filter(({ type }) => type === 'ses')
+    const ended = mine.filter(({ id, local }) =>
+      all === '1' || all === 'true' ? !local || id === identity.tokenId : id === identity.tokenId,
+    )
+    const ids = ended.map(({ id }) => id)
+    const owner = { uid: identity.uid, name: identity.name }
+    await this.changes.run({ meta: asked.meta, rights: caller.rights }, (situation) =>
+      destroy(situation, { ids, owner, meta: asked.meta }),
+    )
+    this.tokens.forget(...ids)
+    return { ended: ids.length }
+  }
+
+  @Get('whoami')
+  async whoami(@Req() request: AuthenticatedRequest) {
+    const { identity, asked } = await callerOf(request, this.store)
+    const { facts } = await this.store.directory.current()
+    const { actor, impersonator } = asked.meta
+    const subject = facts.user(actor.uid)
+    const token = (await this.tokens.list(identity.uid)).find(({ id }) => id === identity.tokenId)
+    return {
+      user: { name: actor.name, uid: actor.uid, type: subject?.type ?? 'human' },
+      groups: facts
+        .groupsOfUser(actor.uid)
+        .map(({ name }) => name)
+        .sort(),
+      ...(impersonator && { impersonator: { name: impersonator.name, uid: impersonator.uid } }),
+      ...(token && { token }),
+    }
+  }
+}
+
+export const originOf = (request: FastifyRequest): Origin => {
+  const userAgent = request.headers['user-agent']
+  return {
+    address: request.ip,
+    correlationId: request.id,
+    sourceAddress: request.ip,
+    ...(userAgent !== undefined && { userAgent: userAgent.slice(0, 256) }),
+  }
+}

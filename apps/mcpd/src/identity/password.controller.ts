@@ -1,0 +1,88 @@
+import { Body, Controller, HttpCode, Inject, Param, Post, Req } from '@nestjs/common'
+import { codeLifeMs, mintCode, storeCode } from '@mcpctl/access'
+import { DomainError, notFound } from '@mcpctl/contracts'
+import { UserModule } from '@mcpctl/kinds/user/user.module'
+import { v7 as uuidv7 } from 'uuid'
+import type { AuthenticatedRequest } from '../http/guards'
+import { STORE, type Store } from '../store/store'
+import { fieldsOf, flagOf, maybeText, secretOf } from './body'
+import { callerOf, requirePerson, type Caller } from './caller'
+import { CredentialChanges } from './credential-changes'
+import { Logins } from './logins'
+
+/** What an administrator hands to a user, who sets the password with it. */
+interface ResetAnswer {
+  user: string
+  code: string
+  /** RFC 3339. */
+  expiresAt: string
+}
+
+/** One's own password, and one-time codes for those of others: nobody chooses somebody else's password. */
+@Controller('api/v1/users')
+export class PasswordController {
+  private readonly changes: CredentialChanges
+
+  constructor(
+    @Inject(STORE) private readonly store: Store,
+    private readonly logins: Logins,
+  ) {
+    this.changes = new CredentialChanges(store)
+  }
+
+  /** With a new password, one's own is set. Without, a code that is good once is issued. */
+  @Post(':name/password')
+  @HttpCode(200)
+  async password(
+    @Req() request: AuthenticatedRequest,
+    @Param('name') name: string,
+    @Body() body: unknown,
+  ): Promise<ResetAnswer | { user: string }> {
+    const caller = await callerOf(request, this.store)
+    requirePerson(caller, 'changing a password')
+    if (caller.asked.dryRun)
+      throw new DomainError('BadRequest', 'dryRun is not supported here; send the request without it')
+    const fields = fieldsOf(body, ['current', 'password', 'endSessions'])
+    if (name === caller.identity.name) return this.setOwn(caller, fields)
+    if (!caller.rights.allows({ role: 'edit', kind: 'users', name }))
+      throw new DomainError(
+        'Forbidden',
+        `users "${name}" is forbidden: User "${caller.identity.name}" cannot edit resource "users" named "${name}"`,
+        { kind: 'users', name },
+      )
+    if (Object.keys(fields).length > 0)
+      throw new DomainError(
+        'BadRequest',
+        'the password of somebody else is not chosen for him: send no body, and hand him the code',
+      )
+    return this.reset(caller, name)
+  }
+
+  private async setOwn({ identity, asked }: Caller, fields: Record<string, unknown>): Promise<{ user: string }> {
+    const current = maybeText(fields, 'current') === undefined ? undefined : secretOf(fields, 'current')
+    await this.logins.change(asked.meta, {
+      current,
+      password: secretOf(fields, 'password'),
+      proven: identity.isLocal,
+      ...(identity.tokenType === 'ses' && { keptSession: identity.tokenId }),
+      endSessions: flagOf(fields, 'endSessions'),
+    })
+    return { user: identity.name }
+  }
+
+  private reset({ asked, rights }: Caller, name: string): Promise<ResetAnswer> {
+    return this.changes.run({ meta: asked.meta, rights }, async ({ unit, facts }) => {
+      const uid = facts.uidOf('User', name)
+      if (uid === undefined) throw notFound('users', name)
+      const id = uuidv7()
+      const code = mintCode()
+      const expiresAt = new Date(Date.now() + codeLifeMs)
+      const command = { type: 'IssueSetupCode', id, expiresAt: expiresAt.toISOString() } as const
+      await unit.decide(UserModule.decider, `user-${uid}`, command)
+      return {
+        rows: (transaction) => storeCode(transaction, { id, uid, code, expiresAt }),
+        result: { user: name, code, expiresAt: command.expiresAt },
+      }
+    })
+  }
+}

@@ -1,0 +1,183 @@
+import { Body, Controller, Delete, Get, HttpCode, Inject, Param, Post, Query, Req } from '@nestjs/common'
+import {
+  mintToken,
+  parseOperation,
+  parseRole,
+  Tokens,
+  tokenPrefix,
+  type Entry,
+  type TokenRecord,
+  type UserFact,
+} from '@mcpctl/access'
+import { DomainError, notFound, uidPattern } from '@mcpctl/contracts'
+import { UserModule } from '@mcpctl/kinds/user/user.module'
+import { v7 as uuidv7 } from 'uuid'
+import type { AuthenticatedRequest } from '../http/guards'
+import { STORE, type Store } from '../store/store'
+import { durationOf, fieldsOf, maybeText, wrong } from './body'
+import { callerOf, requirePerson, type Caller } from './caller'
+import { CredentialChanges } from './credential-changes'
+import { destroy } from './revoking'
+
+const DAY_MS = 86_400_000
+const DEFAULT_TTL_MS = 30 * DAY_MS
+const LONGEST_TTL_MS = 365 * DAY_MS
+const SHORTEST_TTL_MS = 60_000
+const LONGEST_NOTE = 256
+const MOST_SCOPES = 64
+
+/** Said once, to whoever asked for it. */
+interface IssuedToken {
+  id: string
+  token: string
+  user: string
+  prefix: string
+  type: 'pat' | 'svc'
+  /** RFC 3339. */
+  expiresAt: string
+  scopes?: Entry[]
+  note?: string
+}
+
+/** API tokens and sessions: one's own, and those of others with the rights for it. */
+@Controller('api/v1/tokens')
+export class TokensController {
+  private readonly changes: CredentialChanges
+
+  constructor(
+    @Inject(STORE) private readonly store: Store,
+    private readonly tokens: Tokens,
+  ) {
+    this.changes = new CredentialChanges(store)
+  }
+
+  @Get()
+  async list(
+    @Req() request: AuthenticatedRequest,
+    @Query('user') name: string | undefined,
+  ): Promise<{ items: (TokenRecord & { current: boolean })[] }> {
+    const caller = await callerOf(request, this.store)
+    const isOwn = name === undefined || name === caller.identity.name
+    const mayView = caller.rights.allows({ role: 'view', kind: 'users', ...(name !== undefined && { name }) })
+    if (!isOwn && !mayView && !mayManage(caller, name)) throw forbidden(caller, name, 'view')
+    const user = await this.user(name ?? caller.identity.name)
+    const items = await this.tokens.list(user.uid)
+    return { items: items.map((item) => ({ ...item, current: item.id === caller.identity.tokenId })) }
+  }
+
+  @Post()
+  @HttpCode(201)
+  async issue(@Req() request: AuthenticatedRequest, @Body() body: unknown): Promise<IssuedToken> {
+    const caller = await callerOf(request, this.store)
+    requirePerson(caller, 'issuing a token')
+    const wish = wishOf(body)
+    const { identity, asked, rights } = caller
+    const name = wish.user ?? identity.name
+    if (name !== identity.name && !mayManage(caller, name)) throw forbidden(caller, name, 'issue tokens for')
+    refuseDryRun(caller)
+    const { uid, type: userType } = await this.user(name)
+    const type: 'svc' | 'pat' = userType === 'service' ? 'svc' : 'pat'
+    const token = mintToken(type)
+    const expiresAt = new Date(Date.now() + wish.ttlMs)
+    const issued = {
+      id: uuidv7(),
+      prefix: tokenPrefix(token),
+      type,
+      expiresAt: expiresAt.toISOString(),
+      ...(wish.scopes && { scopes: wish.scopes }),
+      ...(wish.note !== undefined && { note: wish.note }),
+    } as const
+    await this.changes.run({ meta: asked.meta, rights }, async ({ unit, position }) => {
+      await unit.decide(UserModule.decider, `user-${uid}`, { type: 'IssueToken', token: issued })
+      const { id: tokenId, scopes, note } = issued
+      const more = { ...(scopes && { scopes }), ...(note !== undefined && { note }) }
+      const grant = { uid, name, tokenId, tokenType: type, expiresAt, seenPosition: position, ...more }
+      return { rows: (transaction) => Tokens.store(transaction, token, grant), result: undefined }
+    })
+    return { ...issued, token, user: name }
+  }
+
+  @Delete(':id')
+  @HttpCode(204)
+  async revoke(@Req() request: AuthenticatedRequest, @Param('id') id: string): Promise<void> {
+    const caller = await callerOf(request, this.store)
+    const { identity, asked, rights } = caller
+    const owner = uidPattern.test(id) ? await this.tokens.ownerOf(id) : undefined
+    // A token may always end itself.
+    if (id !== identity.tokenId) requirePerson(caller, 'revoking a token')
+    if (asked.meta.impersonator) requirePerson(caller, 'revoking a token')
+    if (owner?.uid !== identity.uid && !mayManage(caller, owner?.name)) {
+      // Whether others have a token of that id is nobody's business.
+      if (!owner || !rights.allows({ role: 'view', kind: 'users', name: owner.name })) throw notFound('tokens', id)
+      throw forbidden(caller, owner.name, 'revoke tokens of')
+    }
+    if (!owner) throw notFound('tokens', id)
+    refuseDryRun(caller)
+    await this.changes.run({ meta: asked.meta, rights }, (situation) =>
+      destroy(situation, { ids: [id], owner, meta: asked.meta }),
+    )
+    this.tokens.forget(id)
+  }
+
+  private async user(name: string): Promise<UserFact> {
+    const { directory } = this.store
+    directory.invalidate()
+    const { facts } = await directory.current()
+    const user = facts.user(facts.uidOf('User', name) ?? '')
+    if (!user) throw notFound('users', name)
+    return user
+  }
+}
+
+const mayManage = ({ rights }: Caller, name: string | undefined): boolean =>
+  rights.allows({ action: 'tokens', kind: 'users', ...(name !== undefined && { name }) })
+
+const forbidden = ({ identity }: Caller, name: string, verb: string): DomainError =>
+  new DomainError(
+    'Forbidden',
+    `users "${name}" is forbidden: User "${identity.name}" cannot ${verb} resource "users" named "${name}"`,
+    { kind: 'users', name },
+  )
+
+const refuseDryRun = ({ asked }: Caller): void => {
+  if (asked.dryRun) throw new DomainError('BadRequest', 'dryRun is not supported here; send the request without it')
+}
+
+const wishOf = (body: unknown): { user: string | undefined; ttlMs: number; scopes?: Entry[]; note?: string } => {
+  const fields = fieldsOf(body, ['user', 'ttl', 'scopes', 'note'])
+  const note = maybeText(fields, 'note')
+  if (note !== undefined && (note.length > LONGEST_NOTE || /\p{Cc}/u.test(note)))
+    throw wrong('note', `must be at most ${String(LONGEST_NOTE)} characters on one line`)
+  const scopes = scopesOf(fields['scopes'])
+  return {
+    user: maybeText(fields, 'user'),
+    ttlMs: ttlOf(maybeText(fields, 'ttl')),
+    ...(scopes && { scopes }),
+    ...(note !== undefined && { note }),
+  }
+}
+
+const ttlOf = (text: string | undefined): number => {
+  if (text === undefined) return DEFAULT_TTL_MS
+  const ttlMs = durationOf(text)
+  if (ttlMs === undefined) throw wrong('ttl', 'must be a duration like 12h or 30d')
+  if (ttlMs >= SHORTEST_TTL_MS && ttlMs <= LONGEST_TTL_MS) return ttlMs
+  throw wrong('ttl', 'must be from one minute (1m) to one year (365d)')
+}
+
+const scopesOf = (value: unknown): Entry[] | undefined => {
+  if (value === undefined) return undefined
+  if (!Array.isArray(value) || value.length === 0 || value.length > MOST_SCOPES)
+    throw wrong(
+      'scopes',
+      `must be a list of 1 to ${String(MOST_SCOPES)} texts like view:servers or op:logs; leave it out for no scope`,
+    )
+  return value.map((text, index) => {
+    if (typeof text !== 'string') throw wrong(`scopes/${String(index)}`, 'must be a text')
+    try {
+      return /^op[ :]/.test(text) ? parseOperation(text.slice(3)) : parseRole(text)
+    } catch (error) {
+      throw error instanceof DomainError ? wrong(`scopes/${String(index)}`, `is wrong: ${error.message}`) : error
+    }
+  })
+}

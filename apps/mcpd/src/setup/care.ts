@@ -1,0 +1,31 @@
+import { purgeCodes, type Tokens } from '@mcpctl/access'
+import type { Logger } from 'pino'
+import { CredentialChanges } from '../identity/credential-changes'
+import type { Logins } from '../identity/logins'
+import type { Store } from '../store/store'
+import { LocalSessions } from './local-session'
+
+const HOUR_MS = 3_600_000
+
+/** Keeps up the local session in `file`, and drops credentials that have ended; every hour. Returns how to stop. */
+export const takeCare = (
+  { store, tokens, logins, logger }: { store: Store; tokens: Tokens; logins: Logins; logger: Logger },
+  file: string | undefined,
+): (() => void) => {
+  const sessions = new LocalSessions(new CredentialChanges(store), tokens)
+  const care = async () => {
+    if (file !== undefined) await sessions.keepUp(file)
+    await tokens.purge()
+    await purgeCodes(store.pool)
+    await logins.purge()
+  }
+  const timer = setInterval(() => {
+    care().catch((error: unknown) => {
+      logger.warn({ error }, 'credentials that have ended could not be dropped; it is tried again in an hour')
+    })
+  }, HOUR_MS)
+  timer.unref()
+  return () => {
+    clearInterval(timer)
+  }
+}
