@@ -1,4 +1,5 @@
 export * from './admin'
+export * from './authz'
 export * from './config'
 export * from './errors'
 export * from './http'

@@ -48,6 +48,12 @@ export const commandEntries: readonly CommandEntry[] = [
   { name: 'logs', summary: "Print what a server's instances log", group: look, load: () => import('./commands/logs') },
   { name: 'wait', summary: 'Wait until a condition holds', group: look, load: () => import('./commands/wait') },
   { name: 'status', summary: 'Show how the daemon is', group: look, load: () => import('./commands/status') },
+  {
+    name: 'auth',
+    summary: 'Ask who may do what, and why',
+    group: look,
+    load: () => import('./commands/auth'),
+  },
   { name: 'up', summary: 'Find or start the local daemon', group: daemon, load: () => import('./commands/up') },
   { name: 'down', summary: 'Stop the local daemon', group: daemon, load: () => import('./commands/down') },
   {

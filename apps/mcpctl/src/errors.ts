@@ -66,6 +66,11 @@ export class CliError extends Error {
 /** A wrong word, flag or local file. */
 export const usage = (message: string, hint?: string) => new CliError(exit.usage, message, hint)
 
+/** A question was answered with no, and that is all there is to say. */
+export class NegativeAnswer extends Error {
+  override readonly name = 'NegativeAnswer'
+}
+
 /** Several objects were asked for and some failed: each failure is printed. */
 export class Failures extends Error {
   override readonly name = 'Failures'
@@ -88,6 +93,18 @@ export const isReason = (error: unknown, reason: ErrorCode): error is ApiError =
 export const isUnauthorized = (error: unknown): boolean => {
   if (error instanceof Failures) return error.errors.some(isUnauthorized)
   return isReason(error instanceof ManifestRefused ? error.refusal : error, 'Unauthorized')
+}
+
+const lacking = /: User "(?<user>[^"]+)" cannot (?<verb>[a-z-]+) resource "(?<kind>[^"]+)"(?: named "(?<name>[^"]+)")?/
+
+/** How to find out why something is forbidden: each refusal says who lacks what on what. */
+export const forbiddenHints = (error: unknown): string[] => {
+  if (error instanceof Failures) return [...new Set(error.errors.flatMap(forbiddenHints))]
+  const refusal = error instanceof ManifestRefused ? error.refusal : error
+  if (!isReason(refusal, 'Forbidden')) return []
+  const { verb, kind, name } = lacking.exec(refusal.problem.detail)?.groups ?? {}
+  if (verb === undefined || kind === undefined) return []
+  return [`see: mcpctl auth can-i ${verb} ${kind}${name === undefined ? '' : `/${name}`} --explain`]
 }
 
 /** Where a pointer of the bundle that was sent stands in the user's files. */

@@ -1,5 +1,5 @@
 import { normaliseArguments } from './argv'
-import { errorLines, exit, exitCode, finalCode, isUnauthorized } from './errors'
+import { errorLines, exit, exitCode, finalCode, forbiddenHints, isUnauthorized, NegativeAnswer } from './errors'
 import type { ExitCode } from './errors'
 import { errColours } from './io'
 import type { Io } from './io'
@@ -9,7 +9,8 @@ import type { Session } from './session'
 
 const printError = (io: Io, error: unknown, session: Session | undefined): ExitCode => {
   const { red } = errColours(io)
-  const hints = session && isUnauthorized(error) ? [escapeText(session.loginHint)] : []
+  const login = session && isUnauthorized(error) ? [session.loginHint] : []
+  const hints = [...login, ...(session?.flags.quiet ? [] : forbiddenHints(error))].map(escapeText)
   const verbosity = Number(session?.flags.v ?? 0) || 0
   for (const line of [...errorLines(error, verbosity), ...hints]) io.err(`${line.replace(/^error:/, red('error:'))}\n`)
   return finalCode(exitCode(error), io.env)
@@ -25,6 +26,7 @@ export const runProgram = async (io: Io, argv: readonly string[], programFile: s
     return exit.ok
   } catch (error) {
     if (error instanceof HelpShown) return exit.ok
+    if (error instanceof NegativeAnswer) return exit.negative
     return printError(io, error, sessions[0])
   } finally {
     for (const session of sessions) session.close()

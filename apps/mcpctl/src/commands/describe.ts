@@ -4,9 +4,9 @@ import type { OpenSession } from '../command-file'
 import { CliError, exit, throwAll, usage } from '../errors'
 import { describeObject } from '../output/describe'
 import type { Surroundings } from '../output/describe'
-
 import type { Session } from '../session'
 import { findTarget, parseSelection, requireKind } from '../targets'
+import { accessSections, isOfAccess } from './describe-access'
 import { selectorOf } from './flags'
 import type { Selection } from '../targets'
 
@@ -29,6 +29,7 @@ export const parseDescribe = (words: string[], flags: DescribeFlags): DescribeRe
 
 /** What stands around an object and is shown with it. */
 const surroundingsOf = async (session: Session, kind: Kind, object: ResourceObject): Promise<Surroundings> => {
+  if (isOfAccess(kind)) return { sections: await accessSections(session, kind, object) }
   if (kind.plural !== 'servers') return {}
   const fieldSelector = `spec.server=${object.metadata.name}`
   const { items } = await session.client.list('instances', { fieldSelector })

@@ -8,6 +8,8 @@ import { formatTable } from './table'
 /** What stands around an object and is shown with it. */
 export interface Surroundings {
   instances?: Found
+  /** Sections that were made elsewhere, and the fields that they show. */
+  sections?: { text: string; fields: readonly string[] }
 }
 
 /** A title and what stands beside it; several values stand below each other. */
@@ -140,18 +142,22 @@ const statusValue = (field: string, value: unknown, now: number): string | strin
   return /(At|Since)$/.test(field) ? instant(value, now) : valueText(value)
 }
 
-const specLines = (kind: Kind, object: ResourceObject): Line[] =>
-  kind.fields.map((field): Line => {
+const specLines = (kind: Kind, object: ResourceObject, elsewhere: readonly string[]): Line[] =>
+  without(kind.fields, elsewhere).map((field): Line => {
     if (field === 'replicas') return ['Replicas', replicasText(object)]
     return [titleOf(field), valueText(object.spec[field])]
   })
 
-const statusLines = ({ status }: ResourceObject, now: number): Line[] =>
+const without = (fields: readonly string[], elsewhere: readonly string[]): string[] =>
+  fields.filter((field) => !elsewhere.includes(field))
+
+const statusLines = ({ status }: ResourceObject, now: number, elsewhere: readonly string[]): Line[] =>
   Object.entries(status)
-    .filter(([field]) => !shownElsewhere.has(field))
+    .filter(([field]) => !shownElsewhere.has(field) && !elsewhere.includes(field))
     .map(([field, value]): Line => [titleOf(field), statusValue(field, value, now)])
 
-const section = (title: string, rows: string[][]): string => {
+/** A table under a title, indented; the first row is the header. */
+export const section = (title: string, rows: string[][]): string => {
   if (rows.length < 2) return `${title}:  ${none}\n`
   const indented = formatTable(rows).replace(/^(?=.)/gm, '  ')
   return `${title}:\n${indented}`
@@ -190,15 +196,17 @@ const referencedLines = (object: ResourceObject): Line[] => {
 
 /** Everything that is known of an object: identity, what is wanted, what is, conditions, and what stands around it. */
 export const describeObject = (kind: Kind, object: ResourceObject, around: Surroundings, now = Date.now()): string => {
+  const { text = '', fields = [] } = around.sections ?? {}
   const lines = [
     ...identity(object, now),
-    ...specLines(kind, object),
-    ...statusLines(object, now),
+    ...specLines(kind, object, fields),
+    ...statusLines(object, now, fields),
     ...referencedLines(object),
   ]
   return [
     formatLines(lines),
     ...(Array.isArray(object.status['conditions']) ? [conditionsSection(object, now)] : []),
     ...(around.instances ? [instancesSection(around.instances, now)] : []),
+    text,
   ].join('')
 }
