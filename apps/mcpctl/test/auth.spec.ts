@@ -1,0 +1,242 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import type { CanIAnswer, GrantRecord } from '@mcpctl/contracts'
+import { Cli } from './cli'
+import { problem, TestDaemon } from './daemon'
+
+const viaDev: GrantRecord = {
+  entry: { text: 'edit:servers:github', role: 'edit', resource: 'servers', name: 'github' },
+  rbac: 'dev-team',
+  list: 'bindings',
+  index: 1,
+  grantedAt: '2026-07-02T09:12:44.123456Z',
+  grantedBy: 'root',
+  position: '18234',
+  via: { group: 'dev', since: '2026-07-01T08:00:00.000000Z', by: 'root' },
+}
+const ownLogs: GrantRecord = {
+  entry: { text: 'logs:servers/github', action: 'logs', resource: 'servers', name: 'github' },
+  rbac: 'alice-logs',
+  list: 'operations',
+  index: 0,
+  grantedAt: '2026-07-03T10:00:00.000000Z',
+  grantedBy: 'rita',
+  position: '19000',
+}
+const yes: CanIAnswer = { allowed: true, user: 'alice', asked: viaDev.entry, paths: [viaDev], nearest: [] }
+const no: CanIAnswer = {
+  allowed: false,
+  user: 'alice',
+  asked: { text: 'delete:servers:github', role: 'delete', resource: 'servers', name: 'github' },
+  paths: [],
+  nearest: [viaDev],
+  remedy: 'mcpctl create rbac alice-delete-servers-github --subject User:alice --binding delete:servers:github',
+}
+const path = '→ Group dev (member since 2026-07-01 by root) ; granted 2026-07-02T09:12Z by root (position 18234)'
+
+describe('mcpctl auth', () => {
+  const daemon = new TestDaemon()
+  const cli = new Cli()
+  const answers = (body: object) => {
+    daemon.route = ({ path: asked }) => (asked.startsWith('/api/v1/authz/') ? { status: 200, body } : undefined)
+  }
+  const sent = () => daemon.requests.at(-1)?.body
+
+  beforeAll(async () => cli.use(await daemon.start()))
+  afterAll(async () => {
+    await daemon.stop()
+    cli.remove()
+  })
+  beforeEach(() => {
+    daemon.requests.length = 0
+    answers(yes)
+  })
+
+  it('can-i says yes, and exits with 0', async () => {
+    expect(await cli.type('auth can-i edit server/github')).toEqual({ code: 0, out: 'yes\n', err: '' })
+    expect(sent()).toEqual({ verb: 'edit', kind: 'server', name: 'github' })
+  })
+
+  it('can-i says no, exits with 1 and tells how to learn why', async () => {
+    answers(no)
+    expect(await cli.type('auth can-i delete server/github')).toEqual({
+      code: 1,
+      out: 'no\n',
+      err: 'see: mcpctl auth can-i delete server/github --explain\n',
+    })
+  })
+
+  it('can-i is silent with -q', async () => {
+    expect(await cli.type('auth can-i edit servers -q')).toEqual({ code: 0, out: '', err: '' })
+    answers(no)
+    expect(await cli.type('auth can-i delete servers -q')).toEqual({ code: 1, out: '', err: '' })
+  })
+
+  it('can-i --explain names each path with its origin', async () => {
+    answers({ ...yes, paths: [viaDev, ownLogs] })
+    const { out, code } = await cli.type('auth can-i edit server/github --as alice --explain')
+    expect(out).toBe(
+      `yes\nRbacBinding dev-team, bindings[1] edit:servers:github ${path}\n` +
+        'RbacBinding alice-logs, operations[0] logs:servers/github → User alice ; granted 2026-07-03T10:00Z by rita (position 19000)\n',
+    )
+    expect(code).toBe(0)
+    expect(sent()).toEqual({ verb: 'edit', kind: 'server', name: 'github', user: 'alice' })
+  })
+
+  it('can-i --explain says of a no what comes close and what would allow it', async () => {
+    answers(no)
+    expect(await cli.type('auth can-i delete servers github --explain')).toEqual({
+      code: 1,
+      out:
+        `no\nnearest: RbacBinding dev-team, bindings[1] edit:servers:github ${path}\n` +
+        'to allow it: mcpctl create rbac alice-delete-servers-github --subject User:alice --binding delete:servers:github\n',
+      err: '',
+    })
+  })
+
+  it('can-i asks about operations, and about then', async () => {
+    await cli.type('auth can-i restore --at 18234')
+    expect(sent()).toEqual({ verb: 'restore', at: '18234' })
+    await cli.type('auth can-i get servers --at 2026-07-02T09:12:00Z')
+    expect(sent()).toEqual({ verb: 'get', kind: 'servers', at: '2026-07-02T09:12:00Z' })
+    const before = Date.now()
+    await cli.type('auth can-i get servers --at -2h')
+    const { at } = sent() as { at: string }
+    expect(Math.abs(before - Date.parse(at) - 7_200_000)).toBeLessThan(60_000)
+  })
+
+  it('can-i --list shows what is granted and by which binding', async () => {
+    answers({ subject: { kind: 'User', name: 'alice', uid: 'u' }, direct: [ownLogs], inherited: [viaDev] })
+    expect(await cli.type('auth can-i --list')).toEqual({
+      code: 0,
+      out:
+        'GRANT     RESOURCE   NAME     BINDING      VIA\n' +
+        'op logs   servers    github   alice-logs   <none>\n' +
+        'edit      servers    github   dev-team     group/dev\n',
+      err: '',
+    })
+    expect(daemon.requests.at(-1)?.query.get('user')).toBeNull()
+    await cli.type('auth can-i --list --as alice')
+    expect(daemon.requests.at(-1)?.query.get('user')).toBe('alice')
+  })
+
+  it('can-i refuses questions that it does not understand', async () => {
+    expect(await cli.type('auth can-i')).toMatchObject({ code: 2, out: '' })
+    expect(await cli.type('auth can-i edit server/github github')).toMatchObject({ code: 2 })
+    expect((await cli.type('auth can-i edit server/')).err).toMatch(/^error: "server\/" is no TYPE\/NAME\n/)
+    expect((await cli.type('auth can-i --list edit servers')).code).toBe(2)
+    const detail = 'unknown verb "edti"; did you mean "edit"?'
+    daemon.route = () =>
+      problem(422, 'Invalid', detail, { errors: [{ pointer: '/verb', code: 'invalid', message: detail }] })
+    expect(await cli.type('auth can-i edti servers')).toEqual({
+      code: 2,
+      out: '',
+      err: `error: ${detail}\nrun: mcpctl auth can-i --help\n`,
+    })
+  })
+
+  it('who-can lists users with the grants that allow it', async () => {
+    answers({ asked: viaDev.entry, users: [{ user: 'alice', paths: [viaDev] }] })
+    expect(await cli.type('auth who-can edit server/github')).toEqual({
+      code: 0,
+      out:
+        'USER    BINDING    GRANT                 VIA         GRANTED-BY   GRANTED-AT\n' +
+        'alice   dev-team   edit:servers:github   group/dev   root         2026-07-02T09:12Z\n',
+      err: '',
+    })
+    expect((await cli.type('auth who-can edit server/github -o name')).out).toBe('user/alice\n')
+    answers({ asked: viaDev.entry, users: [] })
+    expect(await cli.type('auth who-can edit server/github')).toEqual({ code: 0, out: '', err: 'Nobody can\n' })
+  })
+
+  it('every refusal says which verb on what is missing and how to learn why', async () => {
+    const detail = 'servers "x" is forbidden: User "alice" cannot edit resource "servers" named "x"'
+    daemon.route = () => problem(403, 'Forbidden', detail, { kind: 'servers', name: 'x' })
+    expect(await cli.type('get server x')).toEqual({
+      code: 5,
+      out: '',
+      err: `Error from server (Forbidden): ${detail}\nsee: mcpctl auth can-i edit servers/x --explain\n`,
+    })
+    expect((await cli.type('get server x -q')).err).toBe(`Error from server (Forbidden): ${detail}\n`)
+  })
+})
+
+const metadata = (name: string) => ({
+  name,
+  uid: `uid-${name}`,
+  labels: { team: 'core' },
+  annotations: {},
+  resourceVersion: '1.7',
+  generation: 1,
+  createdAt: '2026-07-01T00:00:00Z',
+  createdBy: 'root',
+})
+const dave = { kind: 'User', name: 'dave', uid: 'uid-dave', state: 'Dangling' }
+const binding = (name: string, bound: object[]) => ({
+  kind: 'RbacBinding',
+  metadata: metadata(name),
+  spec: { subjects: [], bindings: [{ role: 'view', resource: 'servers' }], operations: [] },
+  status: { subjects: [...bound, dave], warnings: [] },
+})
+const group = {
+  kind: 'Group',
+  metadata: metadata('dev'),
+  spec: { members: [] },
+  status: { members: [{ name: 'alice', uid: 'uid-alice', state: 'Bound' }, dave] },
+}
+
+describe('mcpctl auth reconcile', () => {
+  const daemon = new TestDaemon()
+  const cli = new Cli()
+
+  beforeAll(async () => cli.use(await daemon.start()))
+  afterAll(async () => {
+    await daemon.stop()
+    cli.remove()
+  })
+  beforeEach(() => {
+    daemon.requests.length = 0
+    daemon.put('groups', group)
+    daemon.put(
+      'rbac',
+      binding('dev-team', [{ kind: 'User', name: 'alice', uid: 'uid-alice', state: 'Bound' }]),
+      binding('old', []),
+    )
+  })
+
+  it('shows with --dry-run what it would remove', async () => {
+    expect(await cli.type('auth reconcile --prune-dangling --dry-run')).toMatchObject({
+      code: 0,
+      out:
+        'group/dev pruned: User:dave (dry run)\n' +
+        'rbac/dev-team pruned: User:dave (dry run)\n' +
+        'rbac/old pruned: User:dave (dry run)\n',
+    })
+    expect(daemon.mutations).toEqual([])
+  })
+
+  it('writes each object without those who are gone, as it was read', async () => {
+    const { code, err } = await cli.type('auth reconcile --prune-dangling')
+    expect([code, err]).toEqual([0, 'rbac/old has no subject left; run: mcpctl delete rbac/old\n'])
+    expect(daemon.mutations).toEqual(['PUT /api/v1/groups/dev', 'PUT /api/v1/rbac/dev-team', 'PUT /api/v1/rbac/old'])
+    const [toDev, toTeam] = daemon.requests.filter(({ method }) => method === 'PUT')
+    expect(toDev?.body).toEqual({ name: 'dev', labels: { team: 'core' }, members: ['alice'] })
+    expect(toTeam?.body).toEqual({
+      name: 'dev-team',
+      labels: { team: 'core' },
+      bindings: [{ role: 'view', resource: 'servers' }],
+      subjects: [{ kind: 'User', name: 'alice' }],
+    })
+    expect(toTeam?.headers['if-match']).toBe('"1.7"')
+  })
+
+  it('has nothing to do where nobody is gone', async () => {
+    daemon.put('groups')
+    daemon.put('rbac')
+    expect(await cli.type('auth reconcile --prune-dangling')).toEqual({
+      code: 0,
+      out: '',
+      err: 'No dangling subjects found\n',
+    })
+    expect((await cli.type('auth reconcile')).code).toBe(2)
+  })
+})
