@@ -108,9 +108,16 @@ export class Client {
     return this.body(this.http.request<ResourceObject>({ path: objectPath(plural, name) }))
   }
 
-  /** Refused with `AlreadyExists` when the name is taken. */
-  async create(plural: string, entry: ManifestEntry): Promise<ResourceObject> {
-    return this.body(this.http.request<ResourceObject>({ method: 'POST', path: `${root}/${plural}`, body: entry }))
+  /** Refused with `AlreadyExists` when the name is taken; with `dryRun` it is decided and nothing is written. */
+  async create(plural: string, entry: ManifestEntry, options: { dryRun?: boolean } = {}): Promise<ResourceObject> {
+    return this.body(
+      this.http.request<ResourceObject>({
+        method: 'POST',
+        path: `${root}/${plural}`,
+        query: { dryRun: options.dryRun ? 'All' : undefined },
+        body: entry,
+      }),
+    )
   }
 
   /** Writes the whole object, provided that its spec is still the one of `resourceVersion`. */

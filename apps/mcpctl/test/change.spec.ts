@@ -170,6 +170,21 @@ describe('changing things', () => {
       expect((await cli.type('apply -f -', { input: out })).out).toBe('server/x created\n')
     })
 
+    it('can be tried out by the daemon, with the projects that it would be attached to', async () => {
+      expect(await cli.type('create server x --image i:1 --project web --dry-run=server')).toEqual({
+        code: 0,
+        out: 'server/x created (server dry run)\n',
+        err: '',
+      })
+      expect(daemon.mutations).toEqual(['POST /api/v1/servers', 'POST /api/v1/apply'])
+      const sent = daemon.requests.filter(({ method }) => method === 'POST')
+      expect(sent.map(({ query }) => query.get('dryRun'))).toEqual(['All', 'All'])
+      expect(sent[1]?.body).toMatchObject({
+        servers: [{ name: 'x' }],
+        projects: [{ servers: ['github', 'files', 'x'] }],
+      })
+    })
+
     it('attaches the server to projects', async () => {
       daemon.route = created
       expect((await cli.type('create server x --image i:1 --project web')).code).toBe(0)

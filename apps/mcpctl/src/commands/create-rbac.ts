@@ -3,7 +3,7 @@ import type { ManifestEntry, ResourceObject } from '@mcpctl/contracts'
 import type { OpenSession } from '../command-file'
 import { usage } from '../errors'
 import { showGlobal } from '../global-options'
-import { asObject, printCreated, sendCreate } from '../manifest/create'
+import { printCreated, sendCreate } from '../manifest/create'
 import type { CreateStyle } from '../manifest/create'
 import { valueAt } from '../output/columns'
 import type { Session } from '../session'
@@ -86,11 +86,10 @@ const sayGrants = (session: Session, object: ResourceObject): void => {
 
 export const runCreateRbac = async (session: Session, { entry, style }: CreateRbacRequest): Promise<void> => {
   const kind = requireKind('rbac')
-  if (style.dryRun) return printCreated(session, [{ kind, object: asObject(kind, entry) }], style)
-  session.announceContext()
-  const object = await sendCreate(session, { kind, entry, locate: () => '' })
+  if (!style.dryRun) session.announceContext()
+  const object = await sendCreate(session, { kind, entry, locate: () => '' }, style)
   await printCreated(session, [{ kind, object }], style)
-  sayGrants(session, object)
+  if (!style.dryRun) sayGrants(session, object)
 }
 
 export const defineCreateRbac = (command: Command, open: OpenSession, run = runCreateRbac): void => {

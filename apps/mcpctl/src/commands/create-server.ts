@@ -3,7 +3,7 @@ import type { ManifestEntry, ResourceObject } from '@mcpctl/contracts'
 import type { OpenSession } from '../command-file'
 import { usage } from '../errors'
 import { showGlobal } from '../global-options'
-import { asObject, printCreated, sendCreate, waitForCreated } from '../manifest/create'
+import { printCreated, sendCreate, waitForCreated } from '../manifest/create'
 import type { CreateStyle } from '../manifest/create'
 import type { Session } from '../session'
 import { requireKind } from '../targets'
@@ -104,13 +104,25 @@ const toPut = ({ metadata: { name, labels, annotations }, spec }: ResourceObject
   ...spec,
 })
 
+/** What the server would be. Where the daemon decides, the projects' changes are decided with it: they name a server that is not there yet. */
+const rehearse = async (
+  session: Session,
+  { entry, style }: CreateServerRequest,
+  attached: readonly ResourceObject[],
+): Promise<ResourceObject> => {
+  const server = await sendCreate(session, { kind: serverKind, entry, locate: () => '' }, style)
+  if (style.dryRun === 'server' && attached.length > 0)
+    await session.client.apply({ servers: [entry], projects: attached.map(toPut) }, { dryRun: true })
+  return server
+}
+
 /** Projects are looked up first: a misspelt one must not leave a server behind that is in none. */
 export const runCreateServer = async (session: Session, request: CreateServerRequest): Promise<void> => {
   const { entry, projects, style } = request
   const found = await Promise.all(projects.map((name) => session.client.get('projects', name)))
   const attached = found.map((project) => withServer(project, entry.name))
   if (style.dryRun) {
-    const planned = [{ kind: serverKind, object: asObject(serverKind, entry) }]
+    const planned = [{ kind: serverKind, object: await rehearse(session, request, attached) }]
     const changed = style.format === 'yaml' || style.format === 'json' ? attached : []
     await printCreated(session, [...planned, ...changed.map((object) => ({ kind: projectKind, object }))], style)
     return

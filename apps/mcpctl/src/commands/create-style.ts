@@ -5,6 +5,8 @@ import { createFormats } from '../manifest/create'
 import type { CreateStyle } from '../manifest/create'
 import { parseFormat } from '../output/format'
 
+const dryRuns = ['none', 'client', 'server'] as const
+
 /** Flags that every form of `create` takes. */
 export interface StyleFlags {
   dryRun: string
@@ -14,10 +16,10 @@ export interface StyleFlags {
 }
 
 export const styleOf = (flags: StyleFlags): CreateStyle => {
-  if (!['none', 'client'].includes(flags.dryRun))
-    throw usage(`invalid dry-run value "${flags.dryRun}": must be "none" or "client"`)
+  const dryRun = dryRuns.find((mode) => mode === flags.dryRun)
+  if (!dryRun) throw usage(`invalid dry-run value "${flags.dryRun}": must be "none", "server" or "client"`)
   return {
-    dryRun: flags.dryRun === 'client',
+    ...(dryRun !== 'none' && { dryRun }),
     wait: flags.wait ?? false,
     timeoutMs: parseTimeout(flags.timeout),
     format: parseFormat(flags.output, createFormats),
@@ -26,7 +28,11 @@ export const styleOf = (flags: StyleFlags): CreateStyle => {
 
 export const addStyleOptions = (command: Command): Command =>
   command
-    .option('--dry-run <mode>', 'client: only print what would be created', 'none')
+    .option(
+      '--dry-run <mode>',
+      'server: let the daemon decide and write nothing; client: only print what would be created',
+      'none',
+    )
     .option('--wait', 'wait until it is available')
     .option('--timeout <duration>', 'how long --wait may take', '5m')
     .option('-o, --output <format>', createFormats.join('|'), 'text')

@@ -3,7 +3,7 @@ import type { ManifestEntry, ResourceObject } from '@mcpctl/contracts'
 import type { OpenSession } from '../command-file'
 import { usage } from '../errors'
 import { showGlobal } from '../global-options'
-import { asObject, printCreated, sendCreate } from '../manifest/create'
+import { printCreated, sendCreate } from '../manifest/create'
 import type { CreateStyle } from '../manifest/create'
 import { readNewPassword } from '../password'
 import type { PasswordFlags } from '../password'
@@ -90,6 +90,18 @@ const giveCredential = async (
   else session.io.err(line)
 }
 
+/** What the user would be. Where the daemon decides, the groups' changes are decided with it: they name a user who is not there yet. */
+const rehearse = async (
+  session: Session,
+  { entry, style }: CreateUserRequest,
+  joined: readonly ResourceObject[],
+): Promise<ResourceObject> => {
+  const user = await sendCreate(session, { kind: userKind, entry, locate: () => '' }, style)
+  if (style.dryRun === 'server' && joined.length > 0)
+    await session.client.apply({ users: [entry], groups: joined.map(toPut) }, { dryRun: true })
+  return user
+}
+
 /** Groups are looked up first: a misspelt one must not leave a user behind that is in none. */
 export const runCreateUser = async (session: Session, request: CreateUserRequest): Promise<void> => {
   const { entry, groups, style } = request
@@ -98,7 +110,7 @@ export const runCreateUser = async (session: Session, request: CreateUserRequest
   if (style.dryRun) {
     const changed = style.format === 'yaml' || style.format === 'json' ? joined : []
     const planned = [
-      { kind: userKind, object: asObject(userKind, entry) },
+      { kind: userKind, object: await rehearse(session, request, joined) },
       ...changed.map((object) => ({ kind: groupKind, object })),
     ]
     await printCreated(session, planned, style)

@@ -9,11 +9,14 @@ import type { ManifestObject } from './parse'
 export const createFormats = ['text', 'name', 'yaml', 'json'] as const
 
 export interface CreateStyle {
-  dryRun: boolean
+  /** Who decides when nothing is to be written: the daemon, or nobody. Absent: it is written. */
+  dryRun?: 'client' | 'server'
   wait: boolean
   timeoutMs: number
   format: (typeof createFormats)[number]
 }
+
+const suffixes = { none: '', client: ' (dry run)', server: ' (server dry run)' }
 
 /** What the daemon would answer, as far as a client can know it. */
 export const asObject = (kind: Kind, entry: ManifestEntry): ResourceObject => {
@@ -31,13 +34,15 @@ export const asObject = (kind: Kind, entry: ManifestEntry): ResourceObject => {
   return { kind: kind.name, metadata, spec, status: {} } as ResourceObject
 }
 
-/** Throws `ManifestRefused` with the places of the fields concerned. */
+/** Creates the object as the style says, or only shows it. Throws `ManifestRefused` with the places of the fields concerned. */
 export const sendCreate = async (
   session: Session,
   { kind, entry, locate }: ManifestObject,
+  style: Pick<CreateStyle, 'dryRun'> = {},
 ): Promise<ResourceObject> => {
+  if (style.dryRun === 'client') return asObject(kind, entry)
   try {
-    return await session.client.create(kind.plural, entry)
+    return await session.client.create(kind.plural, entry, { dryRun: style.dryRun === 'server' })
   } catch (error) {
     if (!(error instanceof ApiError)) throw error
     const path = (pointer: string) =>
@@ -71,7 +76,7 @@ export const printCreated = async (
     }
     case 'name':
     case 'text': {
-      const suffix = format === 'name' ? '' : ` created${dryRun ? ' (dry run)' : ''}`
+      const suffix = format === 'name' ? '' : ` created${suffixes[dryRun ?? 'none']}`
       for (const { kind, object } of created) session.print(`${kind.singular}/${object.metadata.name}${suffix}\n`)
     }
   }
@@ -80,7 +85,7 @@ export const printCreated = async (
 /** Creates the object, or only shows it, and waits for it if asked to. */
 export const createOne = async (session: Session, object: ManifestObject, style: CreateStyle): Promise<void> => {
   const { kind, entry } = object
-  const created = style.dryRun ? asObject(kind, entry) : await sendCreate(session, object)
+  const created = await sendCreate(session, object, style)
   await printCreated(session, [{ kind, object: created }], style)
   await waitForCreated(session, kind, entry.name, style)
 }
