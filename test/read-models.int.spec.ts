@@ -37,7 +37,21 @@ const workload = (seed: number, count: number): [string, Sent][] => {
     description: `nr ${String(pick(3))}`,
     servers: [...new Set([name(), name()])],
   })
+  const user = () => ({ name: name(), displayName: `nr ${String(pick(3))}`, enabled: pick(3) > 0 })
+  const group = () => ({ name: name(), members: [...new Set([name(), name()])] })
+  const binding = () => ({
+    name: name(),
+    subjects: [
+      { kind: 'User', name: name() },
+      { kind: 'Group', name: name() },
+    ],
+    bindings: [{ role: 'view', resource: pick(2) === 0 ? 'servers' : '*' }],
+    operations: pick(2) === 0 ? [{ action: 'logs' }] : [],
+  })
   const made: (() => [string, Sent])[] = [
+    () => ['/api/v1/apply', { body: { users: [user()] } }],
+    () => ['/api/v1/apply', { body: { users: [user()], groups: [group()], rbac: [binding()] } }],
+    () => [`/api/v1/${['users', 'groups', 'rbac'][pick(3)] ?? ''}/${name()}`, { method: 'DELETE' }],
     () => ['/api/v1/servers', { body: server() }],
     () => ['/api/v1/apply', { body: { servers: [server(), server()] } }],
     () => ['/api/v1/apply', { body: { servers: [server()], projects: [project()] } }],

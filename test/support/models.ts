@@ -1,10 +1,16 @@
 import { EventCatalogue, Follower, Parked, PostgresEventLog, Projector } from '@mcpctl/event-store'
+import { groupDecider } from '@mcpctl/kinds/group/group.decider'
+import { groupReferences, groupView } from '@mcpctl/kinds/group/group.view'
 import { instanceDecider } from '@mcpctl/kinds/instance/instance.decider'
 import { instanceView } from '@mcpctl/kinds/instance/instance.view'
 import { projectDecider } from '@mcpctl/kinds/project/project.decider'
 import { projectReferences, projectView } from '@mcpctl/kinds/project/project.view'
+import { rbacDecider } from '@mcpctl/kinds/rbac/rbac.decider'
+import { rbacReferences, rbacView } from '@mcpctl/kinds/rbac/rbac.view'
 import { serverDecider } from '@mcpctl/kinds/server/server.decider'
 import { serverView } from '@mcpctl/kinds/server/server.view'
+import { userDecider } from '@mcpctl/kinds/user/user.decider'
+import { userView } from '@mcpctl/kinds/user/user.view'
 import { objectModel, objectProjection, Objects, readModel, type ProjectedKind } from '@mcpctl/read-model'
 import type { Pool } from 'pg'
 
@@ -16,8 +22,18 @@ const kinds = [
   { kind: 'Server', category: 'server', view: serverView },
   { kind: 'Instance', category: 'instance', view: instanceView },
   { kind: 'Project', category: 'project', view: projectView, references: projectReferences },
+  { kind: 'User', category: 'user', view: userView },
+  { kind: 'Group', category: 'group', view: groupView, references: groupReferences },
+  { kind: 'RbacBinding', category: 'rbac', view: rbacView, references: rbacReferences },
 ] as ProjectedKind[]
-const catalogue = new EventCatalogue([serverDecider, instanceDecider, projectDecider])
+const catalogue = new EventCatalogue([
+  serverDecider,
+  instanceDecider,
+  projectDecider,
+  userDecider,
+  groupDecider,
+  rbacDecider,
+])
 
 /** The read model of objects as mcpd has it, with a folding code of any name. */
 export const objects = (fold = 'a') => objectModel({ name: MODEL, kinds, epoch: 1, fold, catalogue })

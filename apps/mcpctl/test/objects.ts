@@ -68,3 +68,46 @@ export const project = (name: string, parts: Parts = {}): ResourceObject => ({
   spec: { servers: ['github', 'files'], members: [{ kind: 'User', name: 'alice' }], ...parts.spec },
   status: {},
 })
+
+export const user = (name: string, parts: Parts = {}): ResourceObject => ({
+  kind: 'User',
+  metadata: metadata(name, parts),
+  spec: { type: 'human', enabled: true, ...parts.spec },
+  status: { phase: 'Active', hasPassword: true, tokens: [], ...parts.status },
+  referencedBy: { groups: ['dev'] },
+})
+
+export const group = (name: string, parts: Parts = {}): ResourceObject => ({
+  kind: 'Group',
+  metadata: metadata(name, parts),
+  spec: { members: ['alice'], ...parts.spec },
+  status: { members: [], ...parts.status },
+})
+
+export const rbac = (name: string, parts: Parts = {}): ResourceObject => ({
+  kind: 'RbacBinding',
+  metadata: metadata(name, parts),
+  spec: {
+    subjects: [
+      { kind: 'Group', name: 'dev' },
+      { kind: 'User', name: 'alice', uid: 'u-1' },
+    ],
+    bindings: [
+      { role: 'view', resource: '*' },
+      { role: 'edit', resource: 'servers', name: 'github' },
+    ],
+    operations: [{ action: 'reveal', resource: 'secrets', name: 'gh-token' }],
+    ...parts.spec,
+  },
+  status: {
+    grants: {
+      subjects: ['Group:dev', 'User:alice'],
+      bindings: ['view:*', 'edit:servers:github'],
+      operations: ['reveal:secrets/gh-token'],
+    },
+    subjects: [],
+    warnings: ['view:* holds for every kind, also for kinds to come'],
+    dangling: ['User:alice'],
+    ...parts.status,
+  },
+})

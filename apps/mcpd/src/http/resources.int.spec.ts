@@ -27,6 +27,13 @@ const tag = (version: string) => `"${version}"`
 describe.each([
   { plural: 'servers', fields: { package: source, replicas: 2 }, changed: { package: source, replicas: 3 } },
   { plural: 'projects', fields: { description: 'before' }, changed: { description: 'after' } },
+  { plural: 'users', fields: { displayName: 'before' }, changed: { displayName: 'after' } },
+  { plural: 'groups', fields: { description: 'before' }, changed: { description: 'after' } },
+  {
+    plural: 'rbac',
+    fields: { bindings: [{ role: 'view', resource: 'servers' }] },
+    changed: { bindings: [{ role: 'view', resource: 'servers' }], operations: [{ action: 'logs' }] },
+  },
 ])('$plural', ({ plural, fields, changed }) => {
   const path = (name: string) => `/api/v1/${plural}/${name}`
 
