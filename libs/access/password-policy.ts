@@ -33,7 +33,7 @@ export const normalised = (password: string): string => password.normalize('NFC'
 
 /** Characters that are not the neighbour, or the same, of the one before: `1234` and `aaaa` count as one. */
 const ownCharacters = (text: string): number => {
-  const codes = [...text].map((character) => character.codePointAt(0) ?? 0)
+  const codes = Array.from(text, (character) => character.codePointAt(0) ?? 0)
   return codes.filter((code, index) => index === 0 || Math.abs(code - (codes[index - 1] ?? 0)) > 1).length
 }
 
@@ -57,7 +57,7 @@ const isCommon = (password: string, userName: string): boolean => {
  */
 export const passwordProblem = (password: string, userName: string): string | undefined => {
   const text = normalised(password)
-  if ([...text].length < fewest) return `must have at least ${String(fewest)} characters`
+  if (Array.from(text).length < fewest) return `must have at least ${String(fewest)} characters`
   if (Buffer.byteLength(text) > most) return `must have at most ${String(most)} bytes`
   return isCommon(text, userName)
     ? 'is one that others would guess: common words and names, and little else'

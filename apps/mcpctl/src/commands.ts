@@ -9,6 +9,7 @@ export interface CommandEntry {
 
 const basic = 'Basic commands:'
 const look = 'Looking and waiting:'
+const identity = 'Who you are:'
 const daemon = 'The local daemon:'
 const other = 'Other commands:'
 
@@ -53,6 +54,20 @@ export const commandEntries: readonly CommandEntry[] = [
     summary: 'Ask who may do what, and why',
     group: look,
     load: () => import('./commands/auth'),
+  },
+  {
+    name: 'login',
+    summary: 'Log in to a daemon and keep the session',
+    group: identity,
+    load: () => import('./commands/login'),
+  },
+  { name: 'logout', summary: 'End the session', group: identity, load: () => import('./commands/logout') },
+  { name: 'whoami', summary: 'Show who you are', group: identity, load: () => import('./commands/whoami') },
+  {
+    name: 'passwd',
+    summary: "Change your password, or issue a code for somebody else's",
+    group: identity,
+    load: () => import('./commands/passwd'),
   },
   { name: 'up', summary: 'Find or start the local daemon', group: daemon, load: () => import('./commands/up') },
   { name: 'down', summary: 'Stop the local daemon', group: daemon, load: () => import('./commands/down') },

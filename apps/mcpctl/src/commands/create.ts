@@ -15,6 +15,7 @@ import { defineCreateGroup } from './create-group'
 import { defineCreateProject } from './create-project'
 import { defineCreateRbac } from './create-rbac'
 import { defineCreateServer } from './create-server'
+import { defineCreateToken } from './create-token'
 import { addStyleOptions, styleOf } from './create-style'
 import type { StyleFlags } from './create-style'
 import { defineCreateUser } from './create-user'
@@ -65,7 +66,7 @@ export const runCreate = async (session: Session, request: CreateRequest): Promi
 export const define = (command: Command, open: OpenSession, run = runCreate): void => {
   showGlobal(command, '--reason')
   addStyleOptions(command)
-    .usage('-f FILE [flags] | (server | project | user | group | rbac) NAME [flags]')
+    .usage('-f FILE [flags] | (server | project | user | group | rbac) NAME [flags] | token [flags]')
     .argument('[words...]')
     .option('-f, --filename <path>', 'manifest to create from; may be repeated', collect)
     .option('-R, --recursive', 'read directories below a directory too')
@@ -74,5 +75,6 @@ export const define = (command: Command, open: OpenSession, run = runCreate): vo
   defineCreateProject(command.command('project').aliases(['projects', 'proj']), open)
   defineCreateUser(command.command('user').aliases(['users']), open)
   defineCreateGroup(command.command('group').aliases(['groups', 'grp']), open)
+  defineCreateToken(command.command('token'), open)
   defineCreateRbac(command.command('rbac').aliases(['rbacs', 'rbacbinding', 'rbacbindings']), open)
 }

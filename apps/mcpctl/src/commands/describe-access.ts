@@ -39,7 +39,7 @@ const inherited = ({ inherited: grants }: EffectiveAccess): string => {
 const scopeText = (scope: EntryParts): string =>
   [scope.role ?? `op ${scope.action ?? ''}`, scope.resource, scope.name].filter((part) => part !== undefined).join(':')
 
-const tokenRow = (token: TokenRow, now: number): string[] => {
+export const tokenRow = (token: TokenRow, now: number): string[] => {
   const { id, prefix, type, local, expiresAt, lastUsedAt, scopes, note } = token
   return [
     id,

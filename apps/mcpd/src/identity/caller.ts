@@ -1,8 +1,7 @@
-import { Rights, type Identity } from '@mcpctl/access'
+import type { Identity, Rights } from '@mcpctl/access'
 import { DomainError } from '@mcpctl/contracts'
 import type { Asked } from '@mcpctl/resource'
 import type { AuthenticatedRequest } from '../http/guards'
-import type { Store } from '../store/store'
 
 /** Who asks, with what he may do. */
 export interface Caller {
@@ -12,11 +11,9 @@ export interface Caller {
 }
 
 /** Who asks, and what he may do. */
-export const callerOf = async (request: AuthenticatedRequest, { directory }: Store): Promise<Caller> => {
-  const { identity, asked } = request
-  if (!identity || !asked) throw new Error('the route was reached without authentication')
-  const own = await directory.rightsOf(identity.uid)
-  return { identity, asked, rights: identity.scopes ? own.within(new Rights(identity.scopes)) : own }
+export const callerOf = ({ identity, asked, rights }: AuthenticatedRequest): Caller => {
+  if (!identity || !asked || !rights) throw new Error('the route was reached without authentication')
+  return { identity, asked, rights }
 }
 
 /** Credentials are changed by their owner in person, with a token that may do all that he may. Throws Forbidden. */

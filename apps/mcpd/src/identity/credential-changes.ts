@@ -86,13 +86,17 @@ export class CredentialChanges {
     directory.invalidate()
     const { facts, position } = await directory.current()
     const now = new Date().toISOString()
-    let change: Change<R> | undefined
+    const decided: { change?: Change<R> } = {}
     const append = (request: AppendRequest): Promise<Verdict> => {
       reviewRequest(request, { author, facts, position, now })
-      return this.append({ ...request, streams: [...request.streams, ...(change?.audit ?? [])] }, change?.rows)
+      return this.append(
+        { ...request, streams: [...request.streams, ...(decided.change?.audit ?? [])] },
+        decided.change?.rows,
+      )
     }
     const unit = new UnitOfWork(Object.assign(Object.create(log) as EventLog, { append }), { meta: author.meta })
-    change = await decide({ unit, facts, position, now })
+    const change = await decide({ unit, facts, position, now })
+    decided.change = change
     unit.require({ after: position, types: accessEventTypes })
     const { last } = await unit.commit()
     // Without events of its own a unit stores nothing.

@@ -1,6 +1,7 @@
 import { Body, Controller, Get, HttpCode, Inject, Post, Query, Req } from '@nestjs/common'
 import type { FastifyRequest } from 'fastify'
 import { Tokens } from '@mcpctl/access'
+import { Authorize } from '@mcpctl/resource'
 import type { AuthenticatedRequest } from '../http/guards'
 import { STORE, type Store } from '../store/store'
 import { fieldsOf, secretOf, textOf } from './body'
@@ -10,6 +11,7 @@ import { Logins, type Origin, type Session } from './logins'
 import { destroy } from './revoking'
 
 /** Coming in, going out, and who one is. */
+@Authorize('authenticated')
 @Controller('api/v1')
 export class LoginController {
   private readonly changes: CredentialChanges
@@ -22,6 +24,7 @@ export class LoginController {
     this.changes = new CredentialChanges(store)
   }
 
+  @Authorize('open')
   @Post('login')
   @HttpCode(200)
   login(@Body() body: unknown, @Req() request: FastifyRequest): Promise<Session> {
@@ -29,6 +32,7 @@ export class LoginController {
     return this.logins.login(textOf(fields, 'user'), secretOf(fields, 'password'), originOf(request))
   }
 
+  @Authorize('open')
   @Post('setup')
   @HttpCode(200)
   setUp(@Body() body: unknown, @Req() request: FastifyRequest): Promise<Session> {
@@ -48,7 +52,7 @@ export class LoginController {
     @Req() request: AuthenticatedRequest,
     @Query('all') all: string | undefined,
   ): Promise<{ ended: number }> {
-    const caller = await callerOf(request, this.store)
+    const caller = callerOf(request)
     requirePerson(caller, 'logging out')
     const { identity, asked } = caller
     const mine = (await this.tokens.list(identity.uid)).filter(({ type }) => type === 'ses')
@@ -66,7 +70,7 @@ export class LoginController {
 
   @Get('whoami')
   async whoami(@Req() request: AuthenticatedRequest) {
-    const { identity, asked } = await callerOf(request, this.store)
+    const { identity, asked } = callerOf(request)
     const { facts } = await this.store.directory.current()
     const { actor, impersonator } = asked.meta
     const subject = facts.user(actor.uid)

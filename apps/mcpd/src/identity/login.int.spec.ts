@@ -9,6 +9,7 @@ beforeAll(async () => {
 })
 afterAll(() => daemon.close())
 
+// eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- the caller knows what the route answers
 const json = <T>({ text }: { text: string }): T => JSON.parse(text) as T
 const as = (token: string) => ({ authorization: `Bearer ${token}` })
 const nobody = { authorization: '' }

@@ -3,6 +3,7 @@ import { codeLifeMs, mintCode, storeCode } from '@mcpctl/access'
 import { DomainError, notFound } from '@mcpctl/contracts'
 import { UserModule } from '@mcpctl/kinds/user/user.module'
 import { v7 as uuidv7 } from 'uuid'
+import { Authorize } from '@mcpctl/resource'
 import type { AuthenticatedRequest } from '../http/guards'
 import { STORE, type Store } from '../store/store'
 import { fieldsOf, flagOf, maybeText, secretOf } from './body'
@@ -19,6 +20,7 @@ interface ResetAnswer {
 }
 
 /** One's own password, and one-time codes for those of others: nobody chooses somebody else's password. */
+@Authorize('inside')
 @Controller('api/v1/users')
 export class PasswordController {
   private readonly changes: CredentialChanges
@@ -38,7 +40,7 @@ export class PasswordController {
     @Param('name') name: string,
     @Body() body: unknown,
   ): Promise<ResetAnswer | { user: string }> {
-    const caller = await callerOf(request, this.store)
+    const caller = callerOf(request)
     requirePerson(caller, 'changing a password')
     if (caller.asked.dryRun)
       throw new DomainError('BadRequest', 'dryRun is not supported here; send the request without it')

@@ -18,7 +18,9 @@ export const destroy = async (
     }
   const sessions = ids.filter((id) => !told.has(id))
   return {
-    rows: async (transaction) => void (await Tokens.destroy(transaction, ids)),
+    rows: async (transaction) => {
+      await Tokens.destroy(transaction, ids)
+    },
     audit: sessions.map((session) => auditAppend({ type: 'SessionEnded', data: { session }, meta, uid: owner.uid })),
     result: undefined,
   }

@@ -12,6 +12,7 @@ import {
 import { DomainError, notFound, uidPattern } from '@mcpctl/contracts'
 import { UserModule } from '@mcpctl/kinds/user/user.module'
 import { v7 as uuidv7 } from 'uuid'
+import { Authorize } from '@mcpctl/resource'
 import type { AuthenticatedRequest } from '../http/guards'
 import { STORE, type Store } from '../store/store'
 import { durationOf, fieldsOf, maybeText, wrong } from './body'
@@ -40,6 +41,7 @@ interface IssuedToken {
 }
 
 /** API tokens and sessions: one's own, and those of others with the rights for it. */
+@Authorize('inside')
 @Controller('api/v1/tokens')
 export class TokensController {
   private readonly changes: CredentialChanges
@@ -56,7 +58,7 @@ export class TokensController {
     @Req() request: AuthenticatedRequest,
     @Query('user') name: string | undefined,
   ): Promise<{ items: (TokenRecord & { current: boolean })[] }> {
-    const caller = await callerOf(request, this.store)
+    const caller = callerOf(request)
     const isOwn = name === undefined || name === caller.identity.name
     const mayView = caller.rights.allows({ role: 'view', kind: 'users', ...(name !== undefined && { name }) })
     if (!isOwn && !mayView && !mayManage(caller, name)) throw forbidden(caller, name, 'view')
@@ -68,7 +70,7 @@ export class TokensController {
   @Post()
   @HttpCode(201)
   async issue(@Req() request: AuthenticatedRequest, @Body() body: unknown): Promise<IssuedToken> {
-    const caller = await callerOf(request, this.store)
+    const caller = callerOf(request)
     requirePerson(caller, 'issuing a token')
     const wish = wishOf(body)
     const { identity, asked, rights } = caller
@@ -100,23 +102,25 @@ export class TokensController {
   @Delete(':id')
   @HttpCode(204)
   async revoke(@Req() request: AuthenticatedRequest, @Param('id') id: string): Promise<void> {
-    const caller = await callerOf(request, this.store)
+    const caller = callerOf(request)
     const { identity, asked, rights } = caller
-    const owner = uidPattern.test(id) ? await this.tokens.ownerOf(id) : undefined
     // A token may always end itself.
-    if (id !== identity.tokenId) requirePerson(caller, 'revoking a token')
-    if (asked.meta.impersonator) requirePerson(caller, 'revoking a token')
-    if (owner?.uid !== identity.uid && !mayManage(caller, owner?.name)) {
-      // Whether others have a token of that id is nobody's business.
-      if (!owner || !rights.allows({ role: 'view', kind: 'users', name: owner.name })) throw notFound('tokens', id)
-      throw forbidden(caller, owner.name, 'revoke tokens of')
-    }
-    if (!owner) throw notFound('tokens', id)
+    if (id !== identity.tokenId || asked.meta.impersonator) requirePerson(caller, 'revoking a token')
+    const owner = await this.revocable(caller, id)
     refuseDryRun(caller)
     await this.changes.run({ meta: asked.meta, rights }, (situation) =>
       destroy(situation, { ids: [id], owner, meta: asked.meta }),
     )
     this.tokens.forget(id)
+  }
+
+  /** Whose token it is, when the caller may revoke it. Throws NotFound where it is nobody's business whether there is one; Forbidden. */
+  private async revocable(caller: Caller, id: string): Promise<{ uid: string; name: string }> {
+    const owner = uidPattern.test(id) ? await this.tokens.ownerOf(id) : undefined
+    if (!owner) throw notFound('tokens', id)
+    if (owner.uid === caller.identity.uid || mayManage(caller, owner.name)) return owner
+    if (!caller.rights.allows({ role: 'view', kind: 'users', name: owner.name })) throw notFound('tokens', id)
+    throw forbidden(caller, owner.name, 'revoke tokens of')
   }
 
   private async user(name: string): Promise<UserFact> {

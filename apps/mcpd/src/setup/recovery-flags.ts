@@ -1,15 +1,21 @@
+import { parseArgs } from 'node:util'
 import { UsageError } from '../config'
 
-/** Takes `admin recover --user NAME` off the command line. Throws UsageError. */
+const givenUser = (flags: string[]): { user: string; rest: string[] } => {
+  const { tokens } = parseArgs({ args: flags, options: { user: { type: 'string' } }, strict: false, tokens: true })
+  for (const token of tokens)
+    if (token.kind === 'option' && token.name === 'user' && token.value)
+      return { user: token.value, rest: flags.toSpliced(token.index, token.inlineValue ? 1 : 2) }
+  throw new UsageError('admin recover needs --user NAME')
+}
+
+/** Takes `admin recover --user NAME` off the command line; what is left is for the daemon's own flags. Throws UsageError. */
 export const readRecovery = (argv: string[]): { recovered?: string; rest: string[] } => {
-  if (argv[0] !== 'admin') return { rest: argv }
-  if (argv[1] !== 'recover')
-    throw new UsageError(`unknown command "admin ${argv[1] ?? ''}"; did you mean "admin recover"?`)
-  const rest = argv.slice(2)
-  if (rest.some((word) => word === '--help' || word === '-h')) return { rest: ['--help'] }
-  const at = rest.findIndex((word) => word === '--user' || word.startsWith('--user='))
-  const joined = rest[at]?.startsWith('--user=') === true
-  const recovered = at < 0 ? undefined : joined ? rest[at]?.slice('--user='.length) : rest[at + 1]
-  if (!recovered || recovered.startsWith('-')) throw new UsageError('admin recover needs --user NAME')
-  return { recovered, rest: rest.toSpliced(at, joined ? 1 : 2) }
+  const [first, second, ...flags] = argv
+  if (first !== 'admin') return { rest: argv }
+  if (second !== 'recover')
+    throw new UsageError(`unknown command "admin ${second ?? ''}"; did you mean "admin recover"?`)
+  if (flags.some((word) => word === '--help' || word === '-h')) return { rest: ['--help'] }
+  const { user, rest } = givenUser(flags)
+  return { recovered: user, rest }
 }

@@ -1,0 +1,48 @@
+import type { Command } from 'commander'
+import { IdentityClient } from '@mcpctl/client'
+import type { TokenWish } from '@mcpctl/client'
+import type { OpenSession } from '../command-file'
+import { showGlobal } from '../global-options'
+import { toJson } from '../output/bundle'
+import { parseFormat } from '../output/format'
+import type { Session } from '../session'
+import { collect } from './flags'
+
+const formats = ['token', 'json'] as const
+
+interface TokenFlags {
+  user?: string
+  ttl?: string
+  scope?: string[]
+  note?: string
+  output: string
+}
+
+/** Prints the new token, and nothing else, on stdout: it is shown this once. */
+export const runCreateToken = async (session: Session, { output, scope, ...wish }: TokenFlags): Promise<void> => {
+  const format = parseFormat(output, formats)
+  const asked: TokenWish = { ...wish, ...(scope && { scopes: scope }) }
+  session.announceContext()
+  const issued = await new IdentityClient(session.client.http).issueToken(asked)
+  if (format === 'json') return session.print(toJson(issued))
+  session.print(`${issued.token}\n`)
+  session.say(`token ${issued.id} of ${issued.user}, good until ${issued.expiresAt}; it is not shown again`)
+}
+
+export const defineCreateToken = (command: Command, open: OpenSession, run = runCreateToken): void => {
+  showGlobal(command, '--reason')
+  command
+    .summary('Issue an API token')
+    .description('Issue an API token, for yourself unless told otherwise; it is shown once')
+    .usage('[flags]')
+    .option('--user <name>', 'whose token it is')
+    .option('--ttl <duration>', 'how long it is good, at most 365d (default 30d)')
+    .option('--scope <scope>', 'narrow it: role:resource[:name] or op:action[:kind[/name]]; may be repeated', collect)
+    .option('--note <text>', 'what it is for')
+    .option('-o, --output <format>', formats.join('|'), 'token')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  mcpctl create token --user ci --ttl 90d --scope run:projects:web --note "CI of web"',
+    )
+    .action(async (flags: TokenFlags) => run(open(command), flags))
+}
