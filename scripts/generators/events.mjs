@@ -27,11 +27,33 @@ const eventUnion = (source) =>
 
 const format = ts.TypeFormatFlags.NoTruncation | ts.TypeFormatFlags.UseSingleQuotesForStringLiteralType
 
+/** Properties of a type; of a union those of all its members, so that none is left out. */
+const propertiesOf = (checker, type) => {
+  const members = type.isUnion() ? type.types : [type]
+  const found = new Map()
+  for (const member of members)
+    for (const property of checker.getPropertiesOfType(member)) {
+      const { optional = false, shown = new Set(), times = 0 } = found.get(property.name) ?? {}
+      shown.add(property)
+      const isOptional = optional || Boolean(property.flags & ts.SymbolFlags.Optional)
+      found.set(property.name, { optional: isOptional, shown, times: times + 1 })
+    }
+  return [...found].map(([name, { optional, shown, times }]) => ({
+    name,
+    symbols: [...shown],
+    optional: optional || times < members.length,
+  }))
+}
+
 const fields = (checker, node, type) =>
-  checker.getPropertiesOfType(type).map((property) => {
-    const optional = property.flags & ts.SymbolFlags.Optional ? '?' : ''
-    const shown = checker.typeToString(checker.getTypeOfSymbolAtLocation(property, node), node, format)
-    return `${property.name}${optional}: ${shown.replace(/ \| undefined$/, '')}`
+  propertiesOf(checker, type).map(({ name, symbols, optional }) => {
+    const texts = symbols.map((symbol) =>
+      checker
+        .typeToString(checker.getTypeOfSymbolAtLocation(symbol, node), node, format)
+        .replace(/ \| undefined$/, '')
+        .replaceAll(/import\("[^"]*"\)\./g, ''),
+    )
+    return `${name}${optional ? '?' : ''}: ${[...new Set(texts)].join(' | ')}`
   })
 
 const describeEvent = (checker, node, member) => {
@@ -43,11 +65,29 @@ const describeEvent = (checker, node, member) => {
   return { type: part('type').value, fields: data ? fields(checker, node, data) : [], claims: Boolean(part('claims')) }
 }
 
+/** The types of events as the decider lists them. */
+const declaredOrder = (source) => {
+  const names = []
+  const visit = (node) => {
+    if (
+      ts.isPropertyAssignment(node) &&
+      node.name.getText(source) === 'events' &&
+      ts.isObjectLiteralExpression(node.initializer)
+    )
+      names.push(...node.initializer.properties.map(({ name }) => name.getText(source)))
+    ts.forEachChild(node, visit)
+  }
+  visit(source)
+  return names
+}
+
 const eventsOf = (checker, source) => {
   const alias = eventUnion(source)
   if (!alias) throw new Error(`${source.fileName} exports no union of events (a type whose name ends in Event)`)
   const union = checker.getTypeFromTypeNode(alias.type)
-  return (union.isUnion() ? union.types : [union]).map((member) => describeEvent(checker, alias, member))
+  const described = (union.isUnion() ? union.types : [union]).map((member) => describeEvent(checker, alias, member))
+  const order = declaredOrder(source)
+  return described.sort((a, b) => order.indexOf(a.type) - order.indexOf(b.type))
 }
 
 const cell = (text) => text.replaceAll('|', '\\|')
