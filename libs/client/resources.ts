@@ -1,4 +1,11 @@
-import type { Manifest, ManifestEntry, RebuildStatus, ResourceList, ResourceObject } from '@mcpctl/contracts'
+import type {
+  AccessChangeRecord,
+  Manifest,
+  ManifestEntry,
+  RebuildStatus,
+  ResourceList,
+  ResourceObject,
+} from '@mcpctl/contracts'
 import { HttpClient } from './http'
 import type { ApiResponse, HttpOptions } from './http'
 import { linesOf } from './lines'
@@ -21,6 +28,8 @@ export interface ApplyResult {
 export interface ApplyAnswer {
   position: string
   results: ApplyResult[]
+  /** What a dry run would give to users and take from them, for those who may see it. */
+  access?: AccessChangeRecord[]
 }
 
 export interface Scale {

@@ -95,16 +95,19 @@ export const isUnauthorized = (error: unknown): boolean => {
   return isReason(error instanceof ManifestRefused ? error.refusal : error, 'Unauthorized')
 }
 
-const lacking = /: User "(?<user>[^"]+)" cannot (?<verb>[a-z-]+) resource "(?<kind>[^"]+)"(?: named "(?<name>[^"]+)")?/
+const lacking =
+  /: User "[^"]+" cannot (?:do operation "(?<action>[^"]+)"(?: on)?|(?<role>[a-z]+))(?: resource "(?<kind>[^"]+)"(?: named "(?<name>[^"]+)")?)?/
 
 /** How to find out why something is forbidden: each refusal says who lacks what on what. */
 export const forbiddenHints = (error: unknown): string[] => {
   if (error instanceof Failures) return [...new Set(error.errors.flatMap(forbiddenHints))]
   const refusal = error instanceof ManifestRefused ? error.refusal : error
   if (!isReason(refusal, 'Forbidden')) return []
-  const { verb, kind, name } = lacking.exec(refusal.problem.detail)?.groups ?? {}
-  if (verb === undefined || kind === undefined) return []
-  return [`see: mcpctl auth can-i ${verb} ${kind}${name === undefined ? '' : `/${name}`} --explain`]
+  const { action, role, kind, name } = lacking.exec(refusal.problem.detail)?.groups ?? {}
+  const verb = action ?? role
+  if (verb === undefined) return []
+  const object = [kind, name].filter((part) => part !== undefined).join('/')
+  return [`see: mcpctl auth can-i ${[verb, object].filter((word) => word !== '').join(' ')} --explain`]
 }
 
 /** Where a pointer of the bundle that was sent stands in the user's files. */

@@ -158,6 +158,18 @@ describe('mcpctl auth', () => {
     })
     expect((await cli.type('get server x -q')).err).toBe(`Error from server (Forbidden): ${detail}\n`)
   })
+
+  it.each([
+    ['do operation "logs" on resource "servers" named "x"', 'logs servers/x'],
+    ['do operation "impersonate" on resource "users"', 'impersonate users'],
+    ['do operation "rotate-keys"', 'rotate-keys'],
+    ['view resource "rbac"', 'view rbac'],
+  ])('a refusal of %s leads to can-i %s', async (cannot, question) => {
+    daemon.route = () => problem(403, 'Forbidden', `that is forbidden: User "alice" cannot ${cannot}`)
+    expect((await cli.type('get server x')).err).toMatch(
+      new RegExp(`\nsee: mcpctl auth can-i ${question} --explain\n$`),
+    )
+  })
 })
 
 const metadata = (name: string) => ({
@@ -183,6 +195,154 @@ const group = {
   spec: { members: [] },
   status: { members: [{ name: 'alice', uid: 'uid-alice', state: 'Bound' }, dave] },
 }
+
+describe('what describe and dry runs say of access', () => {
+  const daemon = new TestDaemon()
+  const cli = new Cli()
+  const access = {
+    memberships: [{ name: 'dev', since: '2026-07-01T08:00:00.000000Z', by: 'root' }],
+    direct: [ownLogs],
+    inherited: [viaDev],
+  }
+  const sections = async (line: string) => {
+    const { out, code } = await cli.type(line)
+    expect(code).toBe(0)
+    return out.slice(out.indexOf('\n', out.indexOf('Generation:')) + 1)
+  }
+
+  beforeAll(async () => cli.use(await daemon.start()))
+  afterAll(async () => {
+    await daemon.stop()
+    cli.remove()
+  })
+
+  it('describe user shows groups, tokens, access by its origin, and refusals', async () => {
+    const alice = { type: 'human', displayName: 'Alice', enabled: true }
+    daemon.put('users', {
+      kind: 'User',
+      metadata: metadata('alice'),
+      spec: alice,
+      status: { phase: 'Active', tokens: ['t1'] },
+    })
+    const token = {
+      id: 't1',
+      prefix: 'mcp_pat_ab',
+      type: 'pat',
+      local: false,
+      note: 'ci',
+      issuedAt: '',
+      current: false,
+    }
+    const items = [
+      {
+        ...token,
+        scopes: [{ role: 'view', resource: 'servers' }],
+        expiresAt: '2027-01-01T00:00:00Z',
+        lastUsedAt: null,
+      },
+    ]
+    const denials = [
+      { at: '2026-07-04T10:11:12Z', position: '7', asked: 'delete:servers:github', sourceAddress: '127.0.0.1' },
+    ]
+    const bodies: Record<string, object> = {
+      '/api/v1/authz/effective': access,
+      '/api/v1/authz/denials': { denials },
+      '/api/v1/tokens': { items },
+    }
+    daemon.route = ({ path: asked, query }) => {
+      const body = bodies[asked]
+      return body && query.get('user') === 'alice' ? { status: 200, body } : undefined
+    }
+    expect(await sections('describe user alice')).toBe(
+      `Type:          human
+Display Name:  Alice
+Email:         <none>
+Enabled:       yes
+Phase:         Active
+Groups:
+  NAME   SINCE               BY
+  dev    2026-07-01T08:00Z   root
+Access: direct:
+  GRANT     RESOURCE   NAME     BINDING      GRANTED-BY   GRANTED-AT
+  op logs   servers    github   alice-logs   rita         2026-07-03T10:00Z
+Access: via group dev:
+  GRANT   RESOURCE   NAME     BINDING    GRANTED-BY   GRANTED-AT
+  edit    servers    github   dev-team   root         2026-07-02T09:12Z
+Sessions and tokens:
+  ID   PREFIX       TYPE   EXPIRES             LAST-USED   SCOPE          NOTE
+  t1   mcp_pat_ab   pat    2027-01-01T00:00Z   <never>     view:servers   ci
+Recent denials:
+  AT                  ASKED                   FROM
+  2026-07-04T10:11Z   delete:servers:github   127.0.0.1
+`,
+    )
+  })
+
+  it('describe user says what the reader may not see', async () => {
+    daemon.route = ({ path: asked }) =>
+      /authz|tokens/.test(asked) ? problem(403, 'Forbidden', 'rbac is forbidden') : undefined
+    expect(await sections('describe user alice')).toContain(
+      'Groups:  <forbidden>\nAccess:  <forbidden>\nSessions and tokens:  <forbidden>\nRecent denials:  <forbidden>\n',
+    )
+  })
+
+  it('describe group shows members and what it gives', async () => {
+    daemon.put('groups', group)
+    const members = [{ name: 'alice', since: '2026-07-01T08:00:00.000000Z', by: 'root' }]
+    daemon.route = ({ path: asked }) =>
+      asked === '/api/v1/authz/effective' ? { status: 200, body: { ...access, memberships: members } } : undefined
+    expect(await sections('describe group dev')).toBe(
+      `Description:  <none>
+Members:
+  NAME    SINCE               BY
+  alice   2026-07-01T08:00Z   root
+Access: direct:
+  GRANT     RESOURCE   NAME     BINDING      GRANTED-BY   GRANTED-AT
+  op logs   servers    github   alice-logs   rita         2026-07-03T10:00Z
+`,
+    )
+  })
+
+  it('describe rbac shows subjects with their state, grants and how many it reaches', async () => {
+    daemon.put('rbac', binding('dev-team', []))
+    const subjects = [{ kind: 'Group', name: 'dev', uid: 'g', state: 'Bound' }, dave]
+    daemon.route = ({ path: asked }) =>
+      asked === '/api/v1/authz/effective'
+        ? { status: 200, body: { direct: [{ ...viaDev, via: undefined }], inherited: [], subjects, reaches: 1 } }
+        : undefined
+    expect(await sections('describe rbac dev-team')).toBe(
+      `Warnings:     <none>
+Subjects:
+  KIND    NAME   STATE
+  Group   dev    Bound
+  User    dave   Dangling
+Grants:
+  GRANT   RESOURCE   NAME     BINDING    GRANTED-BY   GRANTED-AT
+  edit    servers    github   dev-team   root         2026-07-02T09:12Z
+Reaches:  1 enabled user
+`,
+    )
+  })
+
+  it('apply --dry-run=server tells who would gain and lose what', async () => {
+    const results = [{ kind: 'RbacBinding', plural: 'rbac', name: 'dev-team', uid: 'u', outcome: 'configured' }]
+    const changes = [{ user: 'alice', gained: ['edit:servers:github'], lost: ['op logs', 'view:projects'] }]
+    daemon.route = ({ path: asked }) =>
+      asked === '/api/v1/apply' ? { status: 200, body: { results, access: changes, dryRun: true } } : undefined
+    const input = 'rbac:\n  - name: dev-team\n    subjects: [{ kind: User, name: alice }]\n'
+    expect(await cli.type('apply -f - --dry-run=server', { input })).toEqual({
+      code: 0,
+      out:
+        'rbac/dev-team configured (server dry run)\n' +
+        'user/alice gains edit:servers:github (server dry run)\n' +
+        'user/alice loses op logs (server dry run)\n' +
+        'user/alice loses view:projects (server dry run)\n',
+      err: '',
+    })
+    const { out } = await cli.type('apply -f - --dry-run=server -o json', { input })
+    expect(JSON.parse(out)).toEqual({ results, access: changes })
+  })
+})
 
 describe('mcpctl auth reconcile', () => {
   const daemon = new TestDaemon()

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { ApiError } from '@mcpctl/client'
-import type { ApplyResult } from '@mcpctl/client'
+import type { ApplyAnswer, ApplyResult } from '@mcpctl/client'
 import type { OpenSession } from '../command-file'
 import { parseTimeout } from '../duration'
 import { isReason, ManifestRefused, throwAll, usage } from '../errors'
@@ -54,11 +54,10 @@ export const parseApply = (words: string[], flags: ApplyFlags): ApplyRequest => 
   }
 }
 
-const send = async (session: Session, objects: readonly ManifestObject[], dryRun: boolean): Promise<ApplyResult[]> => {
+const send = async (session: Session, objects: readonly ManifestObject[], dryRun: boolean): Promise<ApplyAnswer> => {
   const { manifest, find, locate } = toManifest(objects)
   try {
-    const { results } = await session.client.apply(manifest, { dryRun })
-    return results
+    return await session.client.apply(manifest, { dryRun })
   } catch (error) {
     if (!(error instanceof ApiError)) throw error
     throw new ManifestRefused(error, locate, 2, (pointer) => {
@@ -79,7 +78,7 @@ const sendPatiently = async (
   objects: readonly ManifestObject[],
   { wait, dryRun }: ApplyRequest,
   deadline: number,
-): Promise<ApplyResult[]> => {
+): Promise<ApplyAnswer> => {
   for (;;) {
     try {
       return await send(session, objects, dryRun === 'server')
@@ -96,6 +95,16 @@ const printResult = (session: Session, request: ApplyRequest, singular: string, 
   const name = `${singular}/${result.name}`
   if (request.format === 'text') session.print(`${name} ${result.outcome}${suffixes[request.dryRun]}\n`)
   if (request.format === 'name') session.print(`${name}\n`)
+}
+
+/** Whose rights would change by what was only tried. */
+const printAccess = (session: Session, request: ApplyRequest, { access = [] }: ApplyAnswer): void => {
+  if (request.format !== 'text') return
+  const suffix = suffixes[request.dryRun]
+  for (const { user, gained, lost } of access) {
+    session.print(gained.map((entry) => `user/${user} gains ${entry}${suffix}\n`).join(''))
+    session.print(lost.map((entry) => `user/${user} loses ${entry}${suffix}\n`).join(''))
+  }
 }
 
 const singularOf = (objects: readonly ManifestObject[], plural: string) =>
@@ -127,6 +136,11 @@ const waitForServers = async (
 const chunksOf = <T>(all: readonly T[]): T[][] =>
   Array.from({ length: Math.ceil(all.length / chunkSize) }, (_, n) => all.slice(n * chunkSize, (n + 1) * chunkSize))
 
+const together = (answers: readonly ApplyAnswer[]): Pick<ApplyAnswer, 'results' | 'access'> => {
+  const access = answers.flatMap((answer) => answer.access ?? [])
+  return { results: answers.flatMap(({ results }) => results), ...(access.length > 0 && { access }) }
+}
+
 export const runApply = async (session: Session, request: ApplyRequest): Promise<void> => {
   const objects = parseManifests(await readSources(session.io, request.files, request.recursive))
   if (objects.length === 0) throw usage('no objects passed to apply')
@@ -140,13 +154,14 @@ export const runApply = async (session: Session, request: ApplyRequest): Promise
   if (chunks.length > 1)
     session.warn(`${String(objects.length)} objects go in ${String(chunks.length)} requests: not atomic as a whole`)
   const deadline = performance.now() + request.timeoutMs
-  const results: ApplyResult[] = []
+  const answers: ApplyAnswer[] = []
   for (const chunk of chunks) {
     const part = await sendPatiently(session, chunk, request, deadline)
-    for (const result of part) printResult(session, request, singularOf(chunk, result.plural), result)
-    results.push(...part)
+    for (const result of part.results) printResult(session, request, singularOf(chunk, result.plural), result)
+    printAccess(session, request, part)
+    answers.push(part)
   }
-  if (request.format === 'json') session.print(toJson({ results }))
+  if (request.format === 'json') session.print(toJson(together(answers)))
   if (request.wait && request.dryRun === 'none') await waitForServers(session, objects, deadline)
 }
 
