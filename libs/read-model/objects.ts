@@ -15,6 +15,19 @@ export interface ListQuery {
   continue?: string
 }
 
+/** Whose list it is, and which objects it may hold: an object is in when each of the scopes has it. */
+export interface Reader {
+  uid: string
+  scopes: readonly ReadScope[]
+}
+
+/** Everything, or what bears one of the names, or belongs to a server of those names. */
+export interface ReadScope {
+  all: boolean
+  names: ReadonlySet<string>
+  owners: ReadonlySet<string>
+}
+
 interface PageToken {
   epoch: number
   position: string
@@ -117,13 +130,17 @@ export class Objects {
     return rows.map(({ uid }) => uid)
   }
 
-  /** A page in order of names. Throws BadRequest for a wrong selector or token, Expired for a token of another epoch. */
-  async list(kind: Kind, query: ListQuery): Promise<ResourceList> {
-    const filter = filterOf(kind, query)
+  /**
+   * A page in order of names, of what the reader may see; without a reader of everything. Throws BadRequest for a wrong selector or token, Expired
+   * for a token of another epoch, list or reader.
+   */
+  async list(kind: Kind, query: ListQuery, reader?: Reader): Promise<ResourceList> {
+    const filter = filterOf(kind, query, reader)
+    const scopes = (reader?.scopes ?? []).filter(({ all }) => !all)
     const token = query.continue === undefined ? undefined : this.parseToken(query.continue, filter)
     const limit = Math.min(query.limit ?? DEFAULT_LIMIT, MAX_LIMIT)
     // One more than the page, so that its presence says whether there is a next page.
-    const { rows, position } = await this.select(kind.name, query, { token, limit: limit + 1 })
+    const { rows, position } = await this.select(kind.name, query, { token, scopes, limit: limit + 1 })
     const page = rows.slice(0, limit)
     const after = rows.length > limit ? page.at(-1)?.name : undefined
     return {
@@ -131,6 +148,7 @@ export class Objects {
       metadata: {
         resourceVersion: `${this.epoch}.${position}`,
         ...(after !== undefined && { continue: this.token({ position, after, filter }) }),
+        ...(scopes.length > 0 && { accessFiltered: true }),
       },
       items: await this.joined(
         kind.name,
@@ -143,9 +161,13 @@ export class Objects {
   private async select(
     kind: string,
     { labelSelector = '', fieldSelector = '' }: ListQuery,
-    { token, limit }: { token: PageToken | undefined; limit: number },
+    { token, scopes, limit }: { token: PageToken | undefined; scopes: readonly ReadScope[]; limit: number },
   ) {
-    const conditions = [...labelConditions(labelSelector), ...fieldConditions(fieldSelector)]
+    const conditions = [
+      ...labelConditions(labelSelector),
+      ...fieldConditions(fieldSelector),
+      ...scopes.map(isWithin),
+    ]
     const select = this.database
       .selectFrom('rm.object')
       .select(['name', 'object', this.reached().as('position')])
@@ -172,7 +194,8 @@ export class Objects {
       where c.processor = ${this.processor} and c.active), '0')`
   }
 
-  private async position(): Promise<string> {
+  /** The position that the object table has reached. */
+  async position(): Promise<string> {
     const { rows } = await sql<{ position: string }>`select ${this.reached()} as position`.execute(this.database)
     return rows[0]?.position ?? '0'
   }
@@ -184,7 +207,8 @@ export class Objects {
       .selectFrom('rm.reference')
       .select(['to_name', 'from_kind', 'from_name'])
       .where('to_kind', '=', kind)
-      .where('to_name', 'in', keys)
+      // One array: a parameter for each name would cost more than the query.
+      .where(sql<boolean>`to_name = any(${keys})`)
       .orderBy('from_name')
       .execute()
     const shown = await this.withJoins(kind, objects)
@@ -209,7 +233,8 @@ export class Objects {
     return object && (await this.withJoins(object.kind, [object]))[0]
   }
 
-  private async withJoins(kind: string, objects: ResourceObject[]): Promise<ResourceObject[]> {
+  /** Objects of a kind as they are shown, references to them aside. */
+  async withJoins(kind: string, objects: ResourceObject[]): Promise<ResourceObject[]> {
     const joins = this.kinds.get(kind)?.joins
     if (!joins) return objects
     const uids = objects.flatMap((object) => joins.uids(object as never)).filter((uid) => uidPattern.test(uid))
@@ -236,9 +261,21 @@ export class Objects {
   }
 }
 
-const filterOf = (kind: Kind, { labelSelector = '', fieldSelector = '' }: ListQuery): string =>
+const isWithin = ({ names, owners }: ReadScope) => {
+  const named = sql<boolean>`name = any(${[...names]}::text[])`
+  // Of one kind only does the field mean this; of the others there are no owners.
+  return owners.size === 0
+    ? named
+    : sql<boolean>`(${named} or coalesce(object #>> '{spec,server}' = any(${[...owners]}::text[]), false))`
+}
+
+const filterOf = (
+  kind: Kind,
+  { labelSelector = '', fieldSelector = '' }: ListQuery,
+  reader: Reader | undefined,
+): string =>
   createHash('sha256')
-    .update(JSON.stringify([kind.name, labelSelector, fieldSelector]))
+    .update(JSON.stringify([kind.name, labelSelector, fieldSelector, reader?.uid ?? '']))
     .digest('hex')
     .slice(0, 16)
 
