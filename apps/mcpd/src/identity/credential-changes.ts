@@ -40,8 +40,8 @@ export interface Change<R> {
 
 export interface Author {
   meta: EventMeta
-  /** Absent for the daemon itself and for its operator at the database: they are not asked what they hold. */
-  rights?: Rights
+  /** What the author may do as it follows from facts; absent for the daemon itself and its operator at the database, who are asked nothing. */
+  rightsIn?: (facts: AccessFacts) => Rights
 }
 
 const ATTEMPTS = 5
@@ -127,8 +127,8 @@ const reviewRequest = (
   { streams }: AppendRequest,
   { author, facts, position, now }: { author: Author; facts: AccessFacts; position: bigint; now: string },
 ): void => {
-  const { rights, meta } = author
-  if (!rights) return
+  const { rightsIn, meta } = author
+  if (!rightsIn) return
   const events = streams
     .filter(({ category }) => REVIEWED.has(category))
     .flatMap(({ streamId, events: appended }) =>
@@ -140,5 +140,5 @@ const reviewRequest = (
         by: meta.actor.name,
       })),
     )
-  review({ before: facts, events, author: { uid: meta.actor.uid, rights }, now })
+  review({ before: facts, events, author: { uid: meta.actor.uid, rights: rightsIn(facts) }, now })
 }

@@ -61,9 +61,7 @@ export class LoginController {
     )
     const ids = ended.map(({ id }) => id)
     const owner = { uid: identity.uid, name: identity.name }
-    await this.changes.run({ meta: asked.meta, rights: caller.rights }, (situation) =>
-      destroy(situation, { ids, owner, meta: asked.meta }),
-    )
+    await this.changes.run(asked, (situation) => destroy(situation, { ids, owner, meta: asked.meta }))
     this.tokens.forget(...ids)
     return { ended: ids.length }
   }

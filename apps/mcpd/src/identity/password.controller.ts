@@ -7,7 +7,7 @@ import { Authorize } from '@mcpctl/resource'
 import type { AuthenticatedRequest } from '../http/guards'
 import { STORE, type Store } from '../store/store'
 import { fieldsOf, flagOf, maybeText, secretOf } from './body'
-import { callerOf, requirePerson, type Caller } from './caller'
+import { callerOf, demand, requirePerson, rightsNow, type Caller } from './caller'
 import { CredentialChanges } from './credential-changes'
 import { Logins } from './logins'
 
@@ -26,7 +26,7 @@ export class PasswordController {
   private readonly changes: CredentialChanges
 
   constructor(
-    @Inject(STORE) private readonly store: Store,
+    @Inject(STORE) store: Store,
     private readonly logins: Logins,
   ) {
     this.changes = new CredentialChanges(store)
@@ -46,12 +46,7 @@ export class PasswordController {
       throw new DomainError('BadRequest', 'dryRun is not supported here; send the request without it')
     const fields = fieldsOf(body, ['current', 'password', 'endSessions'])
     if (name === caller.identity.name) return this.setOwn(caller, fields)
-    if (!caller.rights.allows({ role: 'edit', kind: 'users', name }))
-      throw new DomainError(
-        'Forbidden',
-        `users "${name}" is forbidden: User "${caller.identity.name}" cannot edit resource "users" named "${name}"`,
-        { kind: 'users', name },
-      )
+    demand(caller, caller.rights, { role: 'edit', kind: 'users', name })
     if (Object.keys(fields).length > 0)
       throw new DomainError(
         'BadRequest',
@@ -72,8 +67,9 @@ export class PasswordController {
     return { user: identity.name }
   }
 
-  private reset({ asked, rights }: Caller, name: string): Promise<ResetAnswer> {
-    return this.changes.run({ meta: asked.meta, rights }, async ({ unit, facts }) => {
+  private reset(caller: Caller, name: string): Promise<ResetAnswer> {
+    return this.changes.run(caller.asked, async ({ unit, facts }) => {
+      demand(caller, rightsNow(caller, facts), { role: 'edit', kind: 'users', name })
       const uid = facts.uidOf('User', name)
       if (uid === undefined) throw notFound('users', name)
       const id = uuidv7()

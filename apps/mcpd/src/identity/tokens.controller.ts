@@ -5,6 +5,7 @@ import {
   parseRole,
   Tokens,
   tokenPrefix,
+  type Ask,
   type Entry,
   type TokenRecord,
   type UserFact,
@@ -16,7 +17,7 @@ import { Authorize } from '@mcpctl/resource'
 import type { AuthenticatedRequest } from '../http/guards'
 import { STORE, type Store } from '../store/store'
 import { durationOf, fieldsOf, maybeText, wrong } from './body'
-import { callerOf, requirePerson, type Caller } from './caller'
+import { callerOf, demand, refuseImpersonation, requirePerson, rightsNow, type Caller } from './caller'
 import { CredentialChanges } from './credential-changes'
 import { destroy } from './revoking'
 
@@ -59,10 +60,12 @@ export class TokensController {
     @Query('user') name: string | undefined,
   ): Promise<{ items: (TokenRecord & { current: boolean })[] }> {
     const caller = callerOf(request)
-    const isOwn = name === undefined || name === caller.identity.name
-    const mayView = caller.rights.allows({ role: 'view', kind: 'users', ...(name !== undefined && { name }) })
-    if (!isOwn && !mayView && !mayManage(caller, name)) throw forbidden(caller, name, 'view')
-    const user = await this.user(name ?? caller.identity.name)
+    refuseImpersonation(caller, 'looking at tokens')
+    const { identity, rights } = caller
+    const whose = name ?? identity.name
+    if (whose !== identity.name && !rights.allows(manage(whose)))
+      demand(caller, rights, { role: 'view', kind: 'users', name: whose })
+    const user = await this.user(whose)
     const items = await this.tokens.list(user.uid)
     return { items: items.map((item) => ({ ...item, current: item.id === caller.identity.tokenId })) }
   }
@@ -75,7 +78,8 @@ export class TokensController {
     const wish = wishOf(body)
     const { identity, asked, rights } = caller
     const name = wish.user ?? identity.name
-    if (name !== identity.name && !mayManage(caller, name)) throw forbidden(caller, name, 'issue tokens for')
+    const isOther = name !== identity.name
+    if (isOther) demand(caller, rights, manage(name))
     refuseDryRun(caller)
     const { uid, type: userType } = await this.user(name)
     const type: 'svc' | 'pat' = userType === 'service' ? 'svc' : 'pat'
@@ -89,7 +93,8 @@ export class TokensController {
       ...(wish.scopes && { scopes: wish.scopes }),
       ...(wish.note !== undefined && { note: wish.note }),
     } as const
-    await this.changes.run({ meta: asked.meta, rights }, async ({ unit, position }) => {
+    await this.changes.run(asked, async ({ unit, facts, position }) => {
+      if (isOther) demand(caller, rightsNow(caller, facts), manage(name))
       await unit.decide(UserModule.decider, `user-${uid}`, { type: 'IssueToken', token: issued })
       const { id: tokenId, scopes, note } = issued
       const more = { ...(scopes && { scopes }), ...(note !== undefined && { note }) }
@@ -103,14 +108,15 @@ export class TokensController {
   @HttpCode(204)
   async revoke(@Req() request: AuthenticatedRequest, @Param('id') id: string): Promise<void> {
     const caller = callerOf(request)
-    const { identity, asked, rights } = caller
+    const { identity, asked } = caller
     // A token may always end itself.
     if (id !== identity.tokenId || asked.meta.impersonator) requirePerson(caller, 'revoking a token')
     const owner = await this.revocable(caller, id)
     refuseDryRun(caller)
-    await this.changes.run({ meta: asked.meta, rights }, (situation) =>
-      destroy(situation, { ids: [id], owner, meta: asked.meta }),
-    )
+    await this.changes.run(asked, (situation) => {
+      if (owner.uid !== identity.uid) demand(caller, rightsNow(caller, situation.facts), manage(owner.name))
+      return destroy(situation, { ids: [id], owner, meta: asked.meta })
+    })
     this.tokens.forget(id)
   }
 
@@ -118,9 +124,14 @@ export class TokensController {
   private async revocable(caller: Caller, id: string): Promise<{ uid: string; name: string }> {
     const owner = uidPattern.test(id) ? await this.tokens.ownerOf(id) : undefined
     if (!owner) throw notFound('tokens', id)
-    if (owner.uid === caller.identity.uid || mayManage(caller, owner.name)) return owner
-    if (!caller.rights.allows({ role: 'view', kind: 'users', name: owner.name })) throw notFound('tokens', id)
-    throw forbidden(caller, owner.name, 'revoke tokens of')
+    if (owner.uid === caller.identity.uid) return owner
+    if (
+      !caller.rights.allows({ role: 'view', kind: 'users', name: owner.name }) &&
+      !caller.rights.allows(manage(owner.name))
+    )
+      throw notFound('tokens', id)
+    demand(caller, caller.rights, manage(owner.name))
+    return owner
   }
 
   private async user(name: string): Promise<UserFact> {
@@ -133,15 +144,7 @@ export class TokensController {
   }
 }
 
-const mayManage = ({ rights }: Caller, name: string | undefined): boolean =>
-  rights.allows({ action: 'tokens', kind: 'users', ...(name !== undefined && { name }) })
-
-const forbidden = ({ identity }: Caller, name: string, verb: string): DomainError =>
-  new DomainError(
-    'Forbidden',
-    `users "${name}" is forbidden: User "${identity.name}" cannot ${verb} resource "users" named "${name}"`,
-    { kind: 'users', name },
-  )
+const manage = (name: string): Ask => ({ action: 'tokens', kind: 'users', name })
 
 const refuseDryRun = ({ asked }: Caller): void => {
   if (asked.dryRun) throw new DomainError('BadRequest', 'dryRun is not supported here; send the request without it')
