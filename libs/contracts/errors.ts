@@ -14,6 +14,8 @@ export const errorCodes = [
   'InUse',
   'LastAdmin',
   'Expired',
+  'AccessChanged',
+  'SlowConsumer',
   'PreconditionFailed',
   'TooLarge',
   'UnsupportedMediaType',
@@ -51,6 +53,8 @@ export interface ErrorDetails {
   position?: string
   /** HTTP methods that would do; only with `MethodNotAllowed`. */
   allow?: string[]
+  /** The right that was missing, as bindings spell it; for the record of refusals, never part of an answer. */
+  asked?: string
   cause?: unknown
 }
 

@@ -1,4 +1,4 @@
-import { DomainError } from '@mcpctl/contracts'
+import { DomainError, type ResourceObject } from '@mcpctl/contracts'
 import { sql, type RawBuilder } from 'kysely'
 
 const fields = new Map(
@@ -38,8 +38,8 @@ export const labelConditions = (selector: string): RawBuilder<boolean>[] =>
     return negated ? sql<boolean>`not (${holds})` : holds
   })
 
-/** `spec.server=github,status.phase!=Running` as SQL conditions on the object. Throws BadRequest naming the supported fields. */
-export const fieldConditions = (selector: string): RawBuilder<boolean>[] =>
+/** Throws BadRequest naming the supported fields. */
+const fieldTerms = (selector: string) =>
   terms(selector).map(({ negated, key, value }) => {
     const path = fields.get(key)
     if (!path || value === undefined)
@@ -47,6 +47,40 @@ export const fieldConditions = (selector: string): RawBuilder<boolean>[] =>
         'BadRequest',
         `field selector "${key}" is not supported; use one of ${[...fields.keys()].join(', ')}`,
       )
+    return { negated, path, value }
+  })
+
+/** `spec.server=github,status.phase!=Running` as SQL conditions on the object. Throws BadRequest naming the supported fields. */
+export const fieldConditions = (selector: string): RawBuilder<boolean>[] =>
+  fieldTerms(selector).map(({ negated, path, value }) => {
     const holds = sql<boolean>`coalesce(object #>> ${path}::text[] = ${value}, false)`
     return negated ? sql<boolean>`not (${holds})` : holds
   })
+
+/** Of values that selectors are about: texts, numbers and truth values, as PostgreSQL's `#>>` shows them. */
+const textAt = (object: unknown, path: readonly string[]): string | undefined => {
+  let value = object
+  for (const key of path) {
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) return undefined
+    value = (value as Record<string, unknown>)[key]
+  }
+  return value === undefined || value === null || typeof value === 'object' ? undefined : String(value as string)
+}
+
+/** Whether an object is one that a list with these selectors holds. Throws BadRequest for a wrong selector. */
+export const selectorOf = (selectors: {
+  labelSelector?: string
+  fieldSelector?: string
+}): ((object: ResourceObject) => boolean) => {
+  const ofLabels = terms(selectors.labelSelector ?? '')
+  const ofFields = fieldTerms(selectors.fieldSelector ?? '')
+  return (object) => {
+    const { labels } = object.metadata
+    const holds = (key: string, value: string | undefined) =>
+      Object.hasOwn(labels, key) && (value === undefined || labels[key] === value)
+    return (
+      ofLabels.every(({ negated, key, value }) => holds(key, value) !== negated) &&
+      ofFields.every(({ negated, path, value }) => (textAt(object, path) === value) !== negated)
+    )
+  }
+}

@@ -35,6 +35,8 @@ const exitCodeOf: Record<ErrorCode, ExitCode> = {
   InUse: exit.conflict,
   LastAdmin: exit.conflict,
   Expired: exit.conflict,
+  AccessChanged: exit.conflict,
+  SlowConsumer: exit.conflict,
   PreconditionFailed: exit.conflict,
   TooLarge: exit.invalid,
   UnsupportedMediaType: exit.internal,

@@ -16,6 +16,8 @@ export const httpStatus: Record<ErrorCode, number> = {
   InUse: 409,
   LastAdmin: 409,
   Expired: 410,
+  AccessChanged: 410,
+  SlowConsumer: 410,
   PreconditionFailed: 412,
   TooLarge: 413,
   UnsupportedMediaType: 415,
