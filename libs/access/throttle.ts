@@ -108,7 +108,7 @@ export class Throttle {
   }
 }
 
-const lapsed = `(a.last_at < now() - make_interval(secs => $2::double precision))`
+const lapsed = `(greatest(a.last_at, a.blocked_until) < now() - make_interval(secs => $2::double precision))`
 
 /** One household of IPv6 has 2^64 addresses. */
 const placeOf = (address: string): string => {
