@@ -98,6 +98,11 @@ export class Rights {
     return both(own, this.narrowedBy.scope(role, kind))
   }
 
+  /** As `scope`, exactly: an object is reached when each of these reaches it. */
+  scopes(role: Role, kind: string): Scope[] {
+    return [this.ownScope(role, kind), ...(this.narrowedBy?.scopes(role, kind) ?? [])]
+  }
+
   /** Whether the role holds for at least one name. */
   reaches(role: Role, kind: string): boolean {
     const { all, names, owners } = this.scope(role, kind)

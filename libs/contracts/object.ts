@@ -74,6 +74,6 @@ export interface ResourceObject<Spec = Record<string, unknown>, Status = Record<
 
 export interface ResourceList {
   kind: string
-  metadata: { resourceVersion: string; continue?: string; remainingItemCount?: number }
+  metadata: { resourceVersion: string; continue?: string; remainingItemCount?: number; accessFiltered?: boolean }
   items: ResourceObject[]
 }

@@ -8,6 +8,7 @@ import {
   type JsonObject,
   type Snapshots,
 } from '@mcpctl/event-store'
+import type { AccessFacts, Rights } from '@mcpctl/access'
 import type { CommandContext } from './requests'
 
 export interface Asked {
@@ -17,7 +18,17 @@ export interface Asked {
   fence?: Fence
   /** Decide, append nothing. */
   dryRun?: boolean
+  /** What the author may do; absent for the daemon itself, which is asked nothing. */
+  rights?: Rights
+  /** The same, as it follows from other facts: throws Forbidden when he may not act as he does any more. */
+  rightsIn?: (facts: AccessFacts) => Rights
 }
+
+/**
+ * Judges what a request is about to append, dry runs included: throws to refuse it. May put conditions on the append; answers what is to be done
+ * once it is committed or overtaken.
+ */
+export type Review = (unit: UnitOfWork, asked: Asked, now: string) => Promise<(() => void) | undefined>
 
 export interface Answered<R> {
   result: R
@@ -41,6 +52,7 @@ export class RequestRunner {
     private readonly log: EventLog,
     private readonly visibility: Visibility,
     private readonly snapshots?: Snapshots,
+    private readonly review?: Review,
   ) {}
 
   /**
@@ -109,9 +121,13 @@ export class RequestRunner {
   ): Promise<Answered<R>> {
     const meta = asked.command ? { ...asked.meta, commandId: asked.command.id } : asked.meta
     const unit = new UnitOfWork(this.log, { meta, ...(asked.fence && { fence: asked.fence }) }, this.snapshots)
-    const result = await body({ meta: asked.meta, unit, now: new Date().toISOString() })
+    const now = new Date().toISOString()
+    const { rights } = asked
+    const mayRun = rights && ((kind: string, name: string) => rights.allows({ role: 'run', kind, name }))
+    const result = await body({ meta: asked.meta, unit, now, ...(mayRun && { mayRun }) })
+    const decided = await this.review?.(unit, asked, now)
     if (asked.dryRun) return { result, position: undefined, replayed: false }
-    const verdict = await unit.commit(asked.command && { ...asked.command, result })
+    const verdict = await unit.commit(asked.command && { ...asked.command, result }).finally(decided)
     const position = verdict.last ?? undefined
     if (verdict.status === 'duplicate') return { result: (verdict.result ?? result) as R, position, replayed: true }
     return { result, position, replayed: false }

@@ -6,6 +6,8 @@ export interface CommandContext {
   unit: UnitOfWork
   /** RFC 3339: the instant at which the request is decided. */
   now: string
+  /** Whether who asks may use an object, by plural and name, in what he writes; absent for the daemon itself, which may. */
+  mayRun?: (kind: string, name: string) => boolean
 }
 
 export interface ObjectHead {

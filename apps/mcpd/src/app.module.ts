@@ -16,6 +16,7 @@ import { ApplyController } from './http/apply.controller'
 import { HealthController } from './http/health.controller'
 import { GATEWAY, McpController } from './http/mcp.controller'
 import { ApiDescription, OpenApiController } from './http/openapi.controller'
+import { OpenStreams } from './http/open-streams'
 import { ResourcesController } from './http/resources.controller'
 import { StatusController } from './http/status.controller'
 import { LoginController } from './identity/login.controller'
@@ -34,6 +35,7 @@ export interface Opened {
   daemon: Daemon
   tokens: Tokens
   logins: Logins
+  streams: OpenStreams
 }
 
 @Module({})
@@ -42,7 +44,7 @@ class OpenedModule {}
 @Module({})
 export class AppModule {
   /** Wires the kinds and the HTTP edge to what has been opened before. */
-  static of({ logger, store, drivers, connections, gateway, daemon, tokens, logins }: Opened): DynamicModule {
+  static of({ logger, store, drivers, connections, gateway, daemon, tokens, logins, streams }: Opened): DynamicModule {
     const opened = [
       { provide: LOGGER, useValue: logger },
       { provide: STORE, useValue: store },
@@ -55,6 +57,7 @@ export class AppModule {
       { provide: Daemon, useValue: daemon },
       { provide: Tokens, useValue: tokens },
       { provide: Logins, useValue: logins },
+      { provide: OpenStreams, useValue: streams },
       ResourceWriter,
       ApiDescription,
     ]

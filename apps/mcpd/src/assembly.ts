@@ -12,10 +12,14 @@ import type { Config } from './config'
 import { Daemon } from './daemon'
 import { ApiDescription } from './http/openapi.controller'
 import { choosePort } from './http/port'
+import { AuthorizationGuard } from './http/authorization.guard'
+import { requireDeclared } from './http/declared'
+import { OpenStreams } from './http/open-streams'
 import { httpAdapter, secure } from './http/server'
 import { stopUnits } from './leadership'
 import { openApiOf } from './openapi'
 import { ObjectRoutes } from './reconcile/routes'
+import { Denials } from './identity/denials'
 import { Logins } from './identity/logins'
 import { ensureAdmin, type SetupOutcome } from './setup/admin'
 import { takeCare } from './setup/care'
@@ -64,9 +68,14 @@ export const assemble = async (config: Config, store: Store, logger: Logger): Pr
   const daemon = new Daemon(config.dataDirectory)
   const tokens = new Tokens(store.pool, store.directory)
   const logins = new Logins(store, tokens)
-  const module = AppModule.of({ logger, store, drivers, connections, gateway, daemon, tokens, logins })
+  const { directory, resources, objects } = store
+  const streams = new OpenStreams(directory, tokens)
+  const module = AppModule.of({ logger, store, drivers, connections, gateway, daemon, tokens, logins, streams })
   const door = {
     tokens,
+    directory,
+    denials: new Denials(store.log, (error) => logger.warn({ error }, 'a refusal could not be recorded')),
+    guard: new AuthorizationGuard({ resources, objects, streams }),
     pending: new Pending(store),
     logger,
     allowedHosts: config.allowedHosts,
@@ -85,6 +94,7 @@ export const assemble = async (config: Config, store: Store, logger: Logger): Pr
 export const serve = async (parts: Parts): Promise<{ address: string; setup: SetupOutcome }> => {
   const { config, store, daemon, tokens, app } = parts
   await app.init()
+  requireDeclared(app)
   app.get(ApiDescription).document = openApiOf(app, store.resources.all())
   await store.follower.start()
   store.projector.start()

@@ -55,7 +55,7 @@ const problem: Schema = {
 
 const failures = (...statuses: number[]) =>
   Object.fromEntries(
-    [400, 401, 421, ...statuses, 503].map((status) => [
+    [400, 401, 403, 421, ...statuses, 503].map((status) => [
       String(status),
       {
         description: `Refused (${String(status)}).`,

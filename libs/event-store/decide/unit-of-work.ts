@@ -49,6 +49,13 @@ interface StagedEvent {
   schemaVersion: number
 }
 
+/** What a unit of work would append to one stream. */
+export interface StagedEvents {
+  category: string
+  streamId: string
+  events: readonly DomainEvent[]
+}
+
 /** Thrown inside a unit of work whose facts were overtaken; the request is decided again on fresh ones. */
 export class Overtaken extends Error {
   override readonly name = 'Overtaken'
@@ -146,6 +153,13 @@ export class UnitOfWork {
     }
     this.require({ after, types, ...(streams && { streams }) })
     return state
+  }
+
+  /** What `commit` would append, stream by stream: for rules over a whole request. */
+  staged(): StagedEvents[] {
+    return [...this.streams]
+      .filter(([, stream]) => stream.staged.length > 0)
+      .map(([streamId, { category, staged }]) => ({ category, streamId, events: staged.map(({ event }) => event) }))
   }
 
   /** As `facts`, for what was read elsewhere, at the position `after`. Several conditions must all hold. */

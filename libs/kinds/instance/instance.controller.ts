@@ -1,7 +1,7 @@
 import { Controller, Get, Param, Query, Res } from '@nestjs/common'
 import { notFound } from '@mcpctl/contracts'
 import { Objects } from '@mcpctl/read-model'
-import { sendLogs, type LogQuery } from '@mcpctl/resource'
+import { Authorize, sendLogs, type LogQuery } from '@mcpctl/resource'
 import { Drivers } from '@mcpctl/runtime'
 import type { FastifyReply } from 'fastify'
 import type { InstanceSpec } from './instance.kind'
@@ -14,6 +14,7 @@ export class InstanceController {
     private readonly drivers: Drivers,
   ) {}
 
+  @Authorize({ operation: 'logs', kind: 'instances', live: true })
   @Get('logs')
   async logs(@Param('name') name: string, @Query() query: LogQuery, @Res() reply: FastifyReply): Promise<void> {
     const instance = await this.objects.find('Instance', name)

@@ -11,7 +11,7 @@ export class DeleteProject extends DeleteRequest {}
 export class ApplyProjectHandler implements ICommandHandler<ApplyProject> {
   async execute(request: ApplyProject): Promise<ProjectEvent[]> {
     const { name, labels, annotations, spec, mode } = request.desired
-    const { unit } = request.context
+    const { unit, mayRun } = request.context
     const owners = await Promise.all(spec.servers.map((server) => unit.owner('name', `server/${server}`)))
     return decideOn(projectDecider, request, {
       type: 'Apply',
@@ -23,6 +23,7 @@ export class ApplyProjectHandler implements ICommandHandler<ApplyProject> {
         members: spec.members.map((member) => ({ kind: member.kind, name: member.name })),
       },
       unknownServers: spec.servers.filter((_, index) => owners[index] === undefined),
+      forbiddenServers: spec.servers.filter((server) => mayRun?.('servers', server) === false),
     })
   }
 }

@@ -20,7 +20,7 @@ const deleted: ProjectEvent = {
 }
 const apply = (
   changes: Partial<ProjectState> = {},
-  more: { mode?: 'create' | 'replace' | 'apply'; unknownServers?: string[] } = {},
+  more: { mode?: 'create' | 'replace' | 'apply'; unknownServers?: string[]; forbiddenServers?: string[] } = {},
 ) =>
   ({
     type: 'Apply',
@@ -28,6 +28,7 @@ const apply = (
     identity,
     desired: { ...desired, ...changes },
     unknownServers: [] as string[],
+    forbiddenServers: [] as string[],
     ...more,
   }) as const
 

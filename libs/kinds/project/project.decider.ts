@@ -18,7 +18,7 @@ export interface ProjectState {
   members: ProjectMember[]
 }
 
-/** `unknownServers`: names that no server bore when the command was handled. */
+/** Of the servers named: `unknownServers` bore no server when the command was handled, `forbiddenServers` may not be called by who asks. */
 export type ProjectCommand =
   | {
       type: 'Apply'
@@ -26,6 +26,7 @@ export type ProjectCommand =
       identity: ProjectIdentity
       desired: ProjectState
       unknownServers: string[]
+      forbiddenServers: string[]
     }
   | { type: 'Delete' }
 
@@ -65,8 +66,26 @@ const changes = (before: ProjectState, after: ProjectState): ProjectEvent[] => [
     .map((data) => ({ type: 'MemberAdded', data }) as const),
 ]
 
+/**
+ * Refuses to attach what its author may not call himself: through the project others could. Said before anything is said of existence, and of what
+ * is attached already to nobody.
+ */
+const refuseForbidden = (command: Extract<ProjectCommand, { type: 'Apply' }>, attached: string[]): void => {
+  const { desired, forbiddenServers, identity } = command
+  const refused = desired.servers.filter((name) => forbiddenServers.includes(name) && !attached.includes(name))
+  if (refused.length === 0) return
+  const { name } = identity
+  const named = refused.map((server) => `"${server}"`).join(', ')
+  throw new DomainError('ServerUse', `attaching a server needs role run on it; you may not run servers ${named}`, {
+    kind: 'projects',
+    name,
+    asked: refused.map((server) => `run:servers:${server}`).join(' '),
+  })
+}
+
 /** Refuses to attach what does not exist; a server that is attached already may have gone since. */
 const refuseUnknown = (command: Extract<ProjectCommand, { type: 'Apply' }>, attached: string[]): void => {
+  refuseForbidden(command, attached)
   const errors = command.unknownServers
     .filter((server) => !attached.includes(server))
     .map((server) => ({

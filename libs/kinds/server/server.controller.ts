@@ -4,6 +4,7 @@ import { invalid, notFound, type ResourceObject } from '@mcpctl/contracts'
 import { Objects } from '@mcpctl/read-model'
 import {
   AskedBy,
+  Authorize,
   markReplayed,
   parseSpec,
   preconditionOf,
@@ -39,11 +40,13 @@ export class ServerController {
     private readonly drivers: Drivers,
   ) {}
 
+  @Authorize({ role: 'view', kind: 'servers' })
   @Get('scale')
   async scale(@Param('name') name: string) {
     return scaleOf(await this.get(name))
   }
 
+  @Authorize({ role: 'edit', kind: 'servers' })
   @Put('scale')
   async rescale(
     @Param('name') name: string,
@@ -68,6 +71,7 @@ export class ServerController {
     return scaleOf(scaled ?? (await this.get(name)))
   }
 
+  @Authorize({ operation: 'logs', kind: 'servers', live: true })
   @Get('logs')
   async logs(@Param('name') name: string, @Query() query: LogQuery, @Res() reply: FastifyReply): Promise<void> {
     const server = await this.get(name)

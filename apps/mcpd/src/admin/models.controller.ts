@@ -3,7 +3,7 @@ import { ApiDefaultResponse, ApiOperation, ApiResponse } from '@nestjs/swagger'
 import { didYouMean, DomainError, type ModelStatus, type RebuildAnswer } from '@mcpctl/contracts'
 import { modelStatus, requestRebuild, type RebuildableModel } from '@mcpctl/event-store'
 import { inTransaction } from '@mcpctl/postgres'
-import { AskedBy, type Asked } from '@mcpctl/resource'
+import { AskedBy, Authorize, type Asked } from '@mcpctl/resource'
 import { STORE, type Store } from '../store/store'
 import { answers, refusals } from './admin.openapi'
 import { OperatorLog, refuseBody } from './operator-log'
@@ -16,6 +16,7 @@ const shown = ({ position, head, rebuild, ...status }: Awaited<ReturnType<typeof
 })
 
 /** How the read models stand, and their rebuild. Whichever daemon is asked, all see the same. */
+@Authorize('authenticated')
 @Controller('api/v1/admin/models')
 @ApiDefaultResponse(refusals)
 export class ModelsController {
@@ -41,6 +42,7 @@ export class ModelsController {
   }
 
   /** Answers at once; what `get` says tells how far it is. */
+  @Authorize({ operation: 'rebuild' })
   @Post(':name/rebuild')
   @HttpCode(202)
   @ApiOperation({ operationId: 'rebuildModel', summary: 'Fold a read model anew' })

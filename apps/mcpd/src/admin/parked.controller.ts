@@ -2,7 +2,7 @@ import { Body, Controller, Get, HttpCode, Inject, Param, Post, Query } from '@ne
 import { ApiDefaultResponse, ApiOperation, ApiQuery, ApiResponse } from '@nestjs/swagger'
 import { DomainError, type ParkedEvent, type Settled } from '@mcpctl/contracts'
 import type { RecordReplay, Replay } from '@mcpctl/event-store'
-import { AskedBy, type Asked } from '@mcpctl/resource'
+import { AskedBy, Authorize, type Asked } from '@mcpctl/resource'
 import { STORE, type Store } from '../store/store'
 import { answers, refusals } from './admin.openapi'
 import { OperatorLog, refuseBody } from './operator-log'
@@ -30,6 +30,7 @@ const positionOf = (text: string): bigint => {
 }
 
 /** The events that read models could not hold, and what an operator may do about them. */
+@Authorize({ operation: 'rebuild' })
 @Controller('api/v1/admin/parked')
 @ApiDefaultResponse(refusals)
 export class ParkedController {

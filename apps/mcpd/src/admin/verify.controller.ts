@@ -3,6 +3,7 @@ import { Body, Controller, HttpCode, Inject, Post, Req, Res, type OnModuleDestro
 import { ApiBody, ApiDefaultResponse, ApiOperation, ApiResponse } from '@nestjs/swagger'
 import { DomainError, type VerifyProgress } from '@mcpctl/contracts'
 import type { TrustedSeals } from '@mcpctl/event-store'
+import { Authorize } from '@mcpctl/resource'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
 import { asDomainError, problemOf } from '../http/problem.filter'
@@ -44,6 +45,7 @@ interface Run {
 }
 
 /** Checks the log and the read models. */
+@Authorize({ operation: 'audit', live: true })
 @Controller('api/v1/admin/verify')
 @ApiDefaultResponse(refusals)
 export class VerifyController implements OnModuleDestroy {

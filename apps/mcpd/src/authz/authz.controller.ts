@@ -9,6 +9,7 @@ import {
   type WhoCanAnswer,
 } from '@mcpctl/contracts'
 import { Objects } from '@mcpctl/read-model'
+import { Authorize } from '@mcpctl/resource'
 import type { AuthenticatedRequest } from '../http/guards'
 import { STORE, type Store } from '../store/store'
 import { askerOf, refuseUnless, type Asker } from './asker'
@@ -25,6 +26,7 @@ interface Whose {
 
 /** Who may do what, and why: answered from the same rights that the door decides by. */
 @Controller('api/v1/authz')
+@Authorize('inside')
 export class AuthzController {
   constructor(
     @Inject(STORE) private readonly store: Store,
@@ -35,7 +37,7 @@ export class AuthzController {
   @HttpCode(200)
   async canI(@Body() body: unknown, @Req() request: AuthenticatedRequest): Promise<CanIAnswer> {
     const question = questionOf(body)
-    const asker = await askerOf(request, this.store)
+    const asker = askerOf(request)
     const ask = await this.placed(askOf(question, this.kinds()))
     const user = question.user ?? asker.name
     const isOwn = user === asker.name
@@ -54,7 +56,7 @@ export class AuthzController {
   async whoCan(@Body() body: unknown, @Req() request: AuthenticatedRequest): Promise<WhoCanAnswer> {
     const question = questionOf(body)
     if (question.user !== undefined) throw new DomainError('BadRequest', 'who-can takes no user; ask can-i')
-    const asker = await askerOf(request, this.store)
+    const asker = askerOf(request)
     refuseUnless(asker, { role: 'view', kind: 'users' })
     refuseUnless(asker, { role: 'view', kind: 'rbac' })
     const ask = await this.placed(askOf(question, this.kinds()))
@@ -68,7 +70,7 @@ export class AuthzController {
   /** What a user holds, a group gives or a binding grants; without a name one's own. */
   @Get('effective')
   async effective(@Query() query: Whose, @Req() request: AuthenticatedRequest): Promise<EffectiveAccess> {
-    const asker = await askerOf(request, this.store)
+    const asker = askerOf(request)
     const [kind, name] = whose(query) ?? ['user', asker.name]
     const isOwn = kind === 'user' && name === asker.name
     if (!isOwn) refuseToShow(asker, kind, name)
@@ -83,12 +85,11 @@ export class AuthzController {
     @Query('user') user: unknown,
     @Req() request: AuthenticatedRequest,
   ): Promise<{ denials: DenialRecord[] }> {
-    const asker = await askerOf(request, this.store)
+    const asker = askerOf(request)
     const name = whose({ user })?.[1] ?? asker.name
     if (name === asker.name) return { denials: await denialsOf(this.store.log, asker.uid) }
     // What somebody tried to reach may be names of things that the reader must not know of.
-    if (!asker.rights.allows({ action: 'audit' }))
-      throw new DomainError('Forbidden', `denials are forbidden: User "${asker.name}" needs operation "audit"`)
+    refuseUnless(asker, { action: 'audit' })
     refuseUnless(asker, { role: 'view', kind: 'users', name })
     const { facts } = await this.store.directory.current()
     const uid = facts.uidOf('User', name)
@@ -163,6 +164,8 @@ const nothing = (ask: Ask, user: string): CanIAnswer => ({
   nearest: [],
 })
 
+const IMPERSONATED = 'a group that is impersonated besides allows it'
+
 interface Decided {
   user: UserFact
   ask: Ask
@@ -174,7 +177,7 @@ const answer = (facts: AccessFacts, { user, ask, decidedBy }: Decided): CanIAnsw
   const { allowed: holds, paths, nearest, remedy } = explain(facts, user, ask)
   const base = nothing(ask, user.name)
   const allowed = decidedBy ? decidedBy.allows(ask) : holds
-  if (allowed) return { ...base, allowed, paths: paths.map(grantRecord) }
+  if (allowed) return { ...base, allowed, paths: paths.map(grantRecord), ...(!holds && { note: IMPERSONATED }) }
   if (holds)
     return { ...base, nearest: paths.map(grantRecord), note: 'the token is narrowed and does not reach so far' }
   return {

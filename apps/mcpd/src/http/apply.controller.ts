@@ -1,24 +1,31 @@
-import { Body, Controller, HttpCode, Post, Res } from '@nestjs/common'
+import { Body, Controller, HttpCode, Inject, Post, Req, Res } from '@nestjs/common'
 import { didYouMean, DomainError, invalid, type FieldError } from '@mcpctl/contracts'
 import {
   AskedBy,
+  Authorize,
   markReplayed,
   parseDesired,
   RequestRunner,
   Resources,
   ResourceWriter,
   type Asked,
+  type CommandContext,
   type Desired,
   type Resource,
+  type WriteOutcome,
 } from '@mcpctl/resource'
 import type { FastifyReply } from 'fastify'
+import { whatIf } from '../authz/what-if'
+import { STORE, type Store } from '../store/store'
+import { refuseHopeless, refuseReplay, refuseUnlessAllowed, type Applier, type Named } from './apply-rights'
+import type { AuthenticatedRequest } from './guards'
+import { nameIn } from './name-in'
 
 const MAX_DOCUMENTS = 500
 
-interface Document {
+interface Document extends Named {
   resource: Resource
   desired: Desired
-  pointer: string
 }
 
 /** Bulk apply: every document of a manifest, or none of it, in one append. */
@@ -28,24 +35,65 @@ export class ApplyController {
     private readonly resources: Resources,
     private readonly requests: RequestRunner,
     private readonly writer: ResourceWriter,
+    @Inject(STORE) private readonly store: Store,
   ) {}
 
+  @Authorize('inside')
   @Post()
   @HttpCode(200)
-  async apply(@Body() body: unknown, @AskedBy() asked: Asked, @Res({ passthrough: true }) reply: FastifyReply) {
+  async apply(
+    @Body() body: unknown,
+    @AskedBy() asked: Asked,
+    @Req() request: AuthenticatedRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ) {
+    const applier = applierOf(request)
+    refuseHopeless(applier, this.named(body))
     const documents = this.parse(body)
     const { result, position, replayed } = await this.requests.run(asked, async (context) => {
-      const results = []
-      for (const { resource, desired, pointer } of documents)
-        results.push(await located(pointer, () => this.writer.apply(resource, desired, { mode: 'apply', context })))
-      return { results: results.map((outcome) => ({ ...outcome })) }
+      const results = await this.write(documents, { applier, context })
+      const access = await this.preview(asked, context)
+      return { results: results.map((outcome) => ({ ...outcome })), ...(access && { access }) }
     })
+    if (replayed) refuseReplay(applier, result.results)
     markReplayed(reply, { replayed })
     return {
       ...result,
       ...(position !== undefined && { position: String(position) }),
       ...(asked.dryRun && { dryRun: true }),
     }
+  }
+
+  private async write(
+    documents: Document[],
+    { applier, context }: { applier: Applier; context: CommandContext },
+  ): Promise<WriteOutcome[]> {
+    await refuseUnlessAllowed(applier, documents, { context, writer: this.writer })
+    const results = []
+    for (const { resource, desired, pointer } of documents)
+      results.push(await located(pointer, () => this.writer.apply(resource, desired, { mode: 'apply', context })))
+    return results
+  }
+
+  /** Every document of a kind that can be applied and that has a name; what is wrong with the others is said later. */
+  private named(body: unknown): Named[] {
+    if (typeof body !== 'object' || body === null || Array.isArray(body)) return []
+    const plurals = this.resources.all().flatMap(({ kind }) => (kind.applyOrder === undefined ? [] : [kind.plural]))
+    return Object.entries(body)
+      .filter(([plural, entries]) => plurals.includes(plural) && Array.isArray(entries))
+      .flatMap(([plural, entries]) =>
+        (entries as unknown[]).flatMap((entry, index) => {
+          const name = nameIn(entry)
+          return name === undefined ? [] : [{ plural, name, pointer: `/${plural}/${String(index)}` }]
+        }),
+      )
+  }
+
+  /** Who would gain and lose what by a request that is only tried. */
+  private async preview({ dryRun, rights }: Asked, context: CommandContext) {
+    if (!dryRun || !rights) return undefined
+    const { facts } = await this.store.directory.current()
+    return whatIf(facts, context, rights)?.map((change) => ({ ...change }))
   }
 
   /** Checks every document before any is applied, and orders them so that what is named comes first. Throws Invalid with every fault. */
@@ -86,7 +134,8 @@ export class ApplyController {
     return entries.flatMap((entry, index) => {
       const pointer = `/${plural}/${String(index)}`
       try {
-        return [{ resource, desired: parseDesired(resource, entry, pointer), pointer }]
+        const desired = parseDesired(resource, entry, pointer)
+        return [{ resource, desired, pointer, plural, name: desired.name }]
       } catch (error) {
         if (!(error instanceof DomainError) || !error.details.errors) throw error
         errors.push(...error.details.errors)
@@ -94,6 +143,11 @@ export class ApplyController {
       }
     })
   }
+}
+
+const applierOf = ({ subject, rights }: AuthenticatedRequest): Applier => {
+  if (!subject || !rights) throw new Error('the route was reached without authentication')
+  return { subject, rights }
 }
 
 const refuseTwice = (documents: Document[], errors: FieldError[]): void => {

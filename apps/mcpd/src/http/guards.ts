@@ -1,13 +1,25 @@
 import { createHash } from 'node:crypto'
 import { DomainError } from '@mcpctl/contracts'
-import type { Identity, Tokens } from '@mcpctl/access'
+import type { AccessFacts, Identity, Rights, Tokens } from '@mcpctl/access'
 import type { Asked } from '@mcpctl/resource'
 import type { FastifyRequest } from 'fastify'
 import { v5 as uuidv5 } from 'uuid'
 import type { Pending } from '../setup/pending'
+import type { Subject } from './admission'
 
 /** Requests as they are after the guards: authenticated, with what commands need to know of them. */
-export type AuthenticatedRequest = FastifyRequest & { asked?: Asked; identity?: Identity }
+export type AuthenticatedRequest = FastifyRequest & {
+  asked?: Asked
+  /** Whose token it is. */
+  identity?: Identity
+  /** As whom the request acts. */
+  subject?: Subject
+  /** Who really asks, where he acts as somebody else. */
+  impersonator?: Subject
+  /** What the request may do. */
+  rights?: Rights
+  rightsIn?: (facts: AccessFacts) => Rights
+}
 
 /** Routes that answer without a token. */
 const OPEN = new Set(['/healthz', '/readyz'])
@@ -66,7 +78,17 @@ export const authenticate = async (request: AuthenticatedRequest, tokens: Tokens
 
 const digest = ({ method, url, headers, body }: FastifyRequest): string =>
   createHash('sha256')
-    .update(JSON.stringify([method, url, headers['if-match'] ?? null, headers['if-none-match'] ?? null, body ?? null]))
+    .update(
+      JSON.stringify([
+        method,
+        url,
+        headers['if-match'] ?? null,
+        headers['if-none-match'] ?? null,
+        body ?? null,
+        // As before for who acts as himself: a key may be sent again after an upgrade.
+        ...(headers['impersonate-user'] ? [headers['impersonate-user'], headers['impersonate-group'] ?? null] : []),
+      ]),
+    )
     .digest('hex')
 
 const commandOf = (request: FastifyRequest, identity: Identity): Asked['command'] => {
@@ -104,8 +126,8 @@ const decoded = (text: string): string => {
 
 /** What a command needs to know of its request. Throws BadRequest for a malformed idempotency key or reason. */
 export const ask = (request: AuthenticatedRequest): void => {
-  const { identity } = request
-  if (!identity) return
+  const { identity, subject, impersonator, rights, rightsIn } = request
+  if (!identity || !subject) return
   const command = commandOf(request, identity)
   const userAgent = short(request.headers['user-agent'])
   const reason = reasonOf(request)
@@ -113,7 +135,8 @@ export const ask = (request: AuthenticatedRequest): void => {
   if (query.dryRun !== undefined && query.dryRun !== 'All') throw new DomainError('BadRequest', 'dryRun must be All')
   request.asked = {
     meta: {
-      actor: { uid: identity.uid, name: identity.name },
+      actor: subject,
+      ...(impersonator && { impersonator }),
       correlationId: request.id,
       sourceAddress: request.ip,
       ...(userAgent !== undefined && { userAgent }),
@@ -121,5 +144,7 @@ export const ask = (request: AuthenticatedRequest): void => {
     },
     ...(command && { command }),
     ...(query.dryRun === 'All' && { dryRun: true }),
+    ...(rights && { rights }),
+    ...(rightsIn && { rightsIn }),
   }
 }

@@ -1,8 +1,10 @@
 import { Controller, Get, Inject, Res } from '@nestjs/common'
+import { Authorize } from '@mcpctl/resource'
 import type { FastifyReply } from 'fastify'
 import { STORE, type Store } from '../store/store'
 
 /** For supervisors: alive, and able to answer. The only routes without a token. */
+@Authorize('open')
 @Controller()
 export class HealthController {
   constructor(@Inject(STORE) private readonly store: Store) {}

@@ -2,6 +2,7 @@ import { All, Controller, Param, Req, Res } from '@nestjs/common'
 import { DomainError } from '@mcpctl/contracts'
 import { mcpHandler, type EndpointRef, type Gateway, type McpHandler } from '@mcpctl/gateway'
 import { Inject } from '@nestjs/common'
+import { Authorize } from '@mcpctl/resource'
 import type { FastifyReply } from 'fastify'
 import type { AuthenticatedRequest } from './guards'
 
@@ -16,11 +17,13 @@ export class McpController {
     this.handler = mcpHandler(gateway)
   }
 
+  @Authorize({ role: 'run', kind: 'servers', live: true })
   @All('servers/:name')
   server(@Param('name') name: string, @Req() request: AuthenticatedRequest, @Res() reply: FastifyReply): Promise<void> {
     return this.handle({ kind: 'server', name }, request, reply)
   }
 
+  @Authorize({ role: 'run', kind: 'projects', live: true })
   @All('projects/:name')
   project(
     @Param('name') name: string,
@@ -31,8 +34,8 @@ export class McpController {
   }
 
   private async handle(endpoint: EndpointRef, request: AuthenticatedRequest, reply: FastifyReply): Promise<void> {
-    const { identity } = request
-    if (!identity) throw new DomainError('Unauthorized', 'a token is needed')
+    const { identity, subject } = request
+    if (!identity || !subject) throw new DomainError('Unauthorized', 'a token is needed')
     const gone = new AbortController()
     reply.raw.on('close', () => {
       if (!reply.raw.writableFinished) gone.abort()
@@ -42,7 +45,8 @@ export class McpController {
       endpoint,
       headers: request.headers,
       body: request.body,
-      user: { uid: identity.uid },
+      // A session belongs to the token too: whoever learns its id has nothing.
+      user: { uid: `${subject.uid}/${identity.tokenId}` },
       signal: gone.signal,
     })
     void reply

@@ -1,4 +1,5 @@
 import { Controller, Get } from '@nestjs/common'
+import { Authorize } from '@mcpctl/resource'
 import type { OpenAPIObject } from '@nestjs/swagger'
 
 /** Holds the API's description once all routes are known. */
@@ -7,6 +8,7 @@ export class ApiDescription {
 }
 
 /** The API's description, as OpenAPI 3.1. */
+@Authorize('authenticated')
 @Controller()
 export class OpenApiController {
   constructor(private readonly description: ApiDescription) {}

@@ -2,6 +2,7 @@ import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '
 import { DomainError, errorCodes, type ErrorCode, type Problem } from '@mcpctl/contracts'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
+import type { Denials } from '../identity/denials'
 import { tooLarge } from './body'
 import { httpStatus } from './status-codes'
 
@@ -75,13 +76,17 @@ export const problemOf = (error: DomainError, requestId: string): Problem => {
 /** Answers every error as problem details, and logs the ones that are bugs with their cause. */
 @Catch()
 export class ProblemFilter implements ExceptionFilter {
-  constructor(private readonly logger: Logger) {}
+  constructor(
+    private readonly logger: Logger,
+    private readonly denials: Denials,
+  ) {}
 
   catch(thrown: unknown, host: ArgumentsHost): void {
     const http = host.switchToHttp()
     sendProblem(thrown, http.getRequest<FastifyRequest>(), {
       reply: http.getResponse<FastifyReply>(),
       logger: this.logger,
+      denials: this.denials,
     })
   }
 }
@@ -89,11 +94,12 @@ export class ProblemFilter implements ExceptionFilter {
 export const sendProblem = (
   thrown: unknown,
   request: FastifyRequest,
-  { reply, logger }: { reply: FastifyReply; logger: Logger },
+  { reply, logger, denials }: { reply: FastifyReply; logger: Logger; denials: Denials },
 ): void => {
   const error = asDomainError(thrown)
   const problem = problemOf(error, request.id)
   if (error.code === 'Internal') logger.error({ requestId: request.id, error: thrown }, 'a request failed')
+  denials.record(thrown, request)
   if (reply.sent) return
   if (problem.retryAfter !== undefined) reply.header('retry-after', String(problem.retryAfter))
   if (error.details.allow) reply.header('allow', error.details.allow.join(', '))

@@ -13,10 +13,12 @@ import {
   Req,
   Res,
 } from '@nestjs/common'
+import type { Rights } from '@mcpctl/access'
 import { DomainError, notFound, type ResourceList, type ResourceObject, type Verb } from '@mcpctl/contracts'
 import { Objects } from '@mcpctl/read-model'
 import {
   AskedBy,
+  Authorize,
   markReplayed,
   parseDesired,
   preconditionOf,
@@ -30,7 +32,10 @@ import {
   type WriteOutcome,
 } from '@mcpctl/resource'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { AuthenticatedRequest } from './guards'
 import { parseListQuery } from './list-query'
+import { methods, offered } from './offered'
+import { answerTo, visibleTo } from './visible'
 
 interface Path {
   plural: string
@@ -53,27 +58,36 @@ export class ResourcesController {
     private readonly writer: ResourceWriter,
   ) {}
 
+  @Authorize({ role: 'view', some: true })
   @Get()
-  list(@Param('plural') plural: string, @Query() query: Record<string, unknown>): Promise<ResourceList> {
+  async list(
+    @Param('plural') plural: string,
+    @Query() query: Record<string, unknown>,
+    @Req() request: AuthenticatedRequest,
+  ): Promise<ResourceList> {
     const { kind } = this.offered(plural, 'list')
-    return this.objects.list(kind, parseListQuery(query))
+    const { uid, rights } = authorOf(request)
+    const scopes = rights.scopes('view', plural)
+    const { items, ...list } = await this.objects.list(kind, parseListQuery(query), { uid, scopes })
+    return { ...list, items: items.map((object) => visibleTo(object, rights)) }
   }
 
+  @Authorize({ role: 'view' })
   @Get(':name')
   async get(
-    @Param('plural') plural: string,
-    @Param('name') name: string,
-    @Headers('if-none-match') seen: string | undefined,
+    @Param() { plural, name }: Path,
+    @Req() request: AuthenticatedRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<ResourceObject | undefined> {
     const { kind } = this.offered(plural, 'get')
     const object = await this.objects.find(kind.name, name)
     if (!object) throw notFound(plural, name)
     reply.header('etag', etag(object))
-    if (isSeen(seen, etag(object))) return void reply.status(304)
-    return object
+    if (isSeen(request.headers['if-none-match'], etag(object))) return void reply.status(304)
+    return visibleTo(object, authorOf(request).rights)
   }
 
+  @Authorize({ role: 'create' })
   @Post()
   @HttpCode(201)
   async create(
@@ -88,6 +102,7 @@ export class ResourcesController {
     return object
   }
 
+  @Authorize({ role: ({ headers }) => (headers['if-none-match'] === '*' ? 'create' : 'edit') })
   @Put(':name')
   async replace(
     @Param() { plural, name }: Path,
@@ -113,6 +128,7 @@ export class ResourcesController {
     return object
   }
 
+  @Authorize({ role: 'delete' })
   @Delete(':name')
   async delete(
     @Param() { plural, name }: Path,
@@ -128,7 +144,7 @@ export class ResourcesController {
     if (!object) throw notFound(plural, name)
     markReplayed(reply, answered)
     reply.status(current && !asked.dryRun ? 202 : 200)
-    return object
+    return asked.rights ? answerTo(object, plural, asked.rights) : object
   }
 
   private async write(
@@ -144,7 +160,10 @@ export class ResourcesController {
     const object = (await this.made(answered)) ?? preview(resource.kind.name, answered, desired)
     markReplayed(reply, answered)
     reply.header('etag', etag(object))
-    return { object, outcome: answered.result.outcome }
+    return {
+      object: asked.rights ? visibleTo(object, asked.rights) : object,
+      outcome: answered.result.outcome,
+    }
   }
 
   /** The object as the request left it, also when it is answered again later; undefined when it is gone with it, or only previewed. */
@@ -152,6 +171,7 @@ export class ResourcesController {
     return position === undefined ? this.objects.findByUid(result.uid) : this.objects.at(result.uid, position)
   }
 
+  @Authorize({ role: 'edit' })
   @Patch(':name')
   patch(@Param('plural') plural: string): never {
     this.offered(plural, 'update')
@@ -161,16 +181,19 @@ export class ResourcesController {
     })
   }
 
+  @Authorize('authenticated')
   @Post(':name')
   postToObject(@Param('plural') plural: string): never {
     return this.refuseMethod(plural, ['get', 'update', 'delete'])
   }
 
+  @Authorize('authenticated')
   @Put()
   putToCollection(@Param('plural') plural: string): never {
     return this.refuseMethod(plural, ['list', 'create'])
   }
 
+  @Authorize({ role: 'delete' })
   @Delete()
   deleteCollection(@Param('plural') plural: string): never {
     return this.refuseMethod(plural, ['list', 'create'])
@@ -185,17 +208,15 @@ export class ResourcesController {
 
   /** The kind of a path segment, if it offers the verb. Throws NotFound or MethodNotAllowed. */
   private offered(plural: string, verb: Verb): Resource {
-    const resource = this.resources.get(plural)
-    const { verbs } = resource.kind
-    if (verbs.includes(verb)) return resource
-    throw new DomainError('MethodNotAllowed', `${plural} do not support ${verb}; they support ${verbs.join(', ')}`, {
-      kind: plural,
-      allow: [...new Set(verbs.map((offered) => methods[offered]))],
-    })
+    return offered(this.resources.get(plural), verb)
   }
 }
 
-const methods: Record<Verb, string> = { get: 'GET', list: 'GET', create: 'POST', update: 'PUT', delete: 'DELETE' }
+/** Who asks, and what he may do. */
+const authorOf = ({ subject, rights }: AuthenticatedRequest): { uid: string; rights: Rights } => {
+  if (!subject || !rights) throw new Error('the route was reached without authentication')
+  return { uid: subject.uid, rights }
+}
 
 const withName = (body: unknown, name: string): unknown => {
   if (typeof body !== 'object' || body === null) return body

@@ -1,12 +1,15 @@
 import { randomUUID } from 'node:crypto'
 import { DomainError } from '@mcpctl/contracts'
-import type { Tokens } from '@mcpctl/access'
+import type { Directory, Tokens } from '@mcpctl/access'
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
 import { forwardToLeader, needsLeader } from './forward'
 import { isTooLarge, MAX_BODY, parseBody, tooLarge } from './body'
+import type { Denials } from '../identity/denials'
 import type { Pending } from '../setup/pending'
+import { admit } from './admission'
+import type { AuthorizationGuard } from './authorization.guard'
 import { ask, authenticate, checkOrigin, isDoor, isOpen, refuseUntilSetUp } from './guards'
 import { ProblemFilter, sendProblem } from './problem.filter'
 
@@ -18,6 +21,9 @@ const BODY_WITHIN = 30_000
 export interface HttpDependencies {
   tokens: Tokens
   pending: Pending
+  directory: Directory
+  denials: Denials
+  guard: AuthorizationGuard
   logger: Logger
   allowedHosts: readonly string[]
   /** Whether this daemon leads, and else the leader's address if somebody does. */
@@ -36,10 +42,10 @@ export const httpAdapter = (dependencies: HttpDependencies): FastifyAdapter => {
     frameworkErrors: (error: Error, request: FastifyRequest, reply: FastifyReply) =>
       void enter(request, reply, dependencies).then(
         () => {
-          sendProblem(error, request, { reply, logger: dependencies.logger })
+          sendProblem(error, request, { reply, ...dependencies })
         },
         (refusal: unknown) => {
-          sendProblem(refusal, request, { reply, logger: dependencies.logger })
+          sendProblem(refusal, request, { reply, ...dependencies })
         },
       ),
     genReqId: (request: { headers: Record<string, unknown> }) => {
@@ -62,7 +68,7 @@ export const httpAdapter = (dependencies: HttpDependencies): FastifyAdapter => {
 
 /** Puts the checks before every route, known or not: Host and Origin, token, size, leader. */
 export const secure = (app: NestFastifyApplication, dependencies: HttpDependencies): void => {
-  const { logger } = dependencies
+  const { logger, denials, guard } = dependencies
   const fastify = app.getHttpAdapter().getInstance()
   // A hook that has answered says so by returning the reply.
   const guarded =
@@ -71,7 +77,7 @@ export const secure = (app: NestFastifyApplication, dependencies: HttpDependenci
       try {
         await check(request, reply)
       } catch (error) {
-        sendProblem(error, request, { reply, logger })
+        sendProblem(error, request, { reply, logger, denials })
       }
       return reply.sent ? reply : undefined
     }
@@ -80,7 +86,8 @@ export const secure = (app: NestFastifyApplication, dependencies: HttpDependenci
     guarded((request, reply) => enter(request, reply, dependencies)),
   )
   fastify.addHook('preHandler', guarded(ask))
-  app.useGlobalFilters(new ProblemFilter(logger))
+  app.useGlobalGuards(guard)
+  app.useGlobalFilters(new ProblemFilter(logger, denials))
 }
 
 const enter = async (request: FastifyRequest, reply: FastifyReply, dependencies: HttpDependencies): Promise<void> => {
@@ -90,6 +97,7 @@ const enter = async (request: FastifyRequest, reply: FastifyReply, dependencies:
   await refuseUntilSetUp(request, dependencies.pending)
   if (isDoor(request)) return
   await authenticate(request, dependencies.tokens)
+  await admit(request, dependencies.directory)
   // No name and no query holds one, and the database could not even look for it.
   if (/%00/.test(request.url)) throw new DomainError('BadRequest', 'the URL must not hold %00')
   if (isTooLarge(request, Number(request.headers['content-length'] ?? 0))) throw tooLarge()

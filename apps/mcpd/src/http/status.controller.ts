@@ -1,12 +1,15 @@
-import { Controller, Get, HttpCode, Inject, Post, Query } from '@nestjs/common'
+import { Controller, Get, HttpCode, Inject, Post, Query, Req } from '@nestjs/common'
 import { Drivers } from '@mcpctl/runtime'
-import { Resources } from '@mcpctl/resource'
+import { DomainError } from '@mcpctl/contracts'
+import { Authorize, Resources } from '@mcpctl/resource'
 import { projectorStatus } from '../admin/projector-status'
 import { Daemon } from '../daemon'
+import type { AuthenticatedRequest } from './guards'
 import { STORE, type Store } from '../store/store'
 import { version } from '../version'
 
 /** What an operator asks first: who leads, how far the projectors are, what runs instances. */
+@Authorize('authenticated')
 @Controller('api/v1')
 export class StatusController {
   constructor(
@@ -48,9 +51,18 @@ export class StatusController {
   }
 
   /** Ends this daemon after answering; with `all`, instances that would outlive it end too. */
+  @Authorize('inside')
   @Post('shutdown')
   @HttpCode(202)
-  shutdown(@Query('all') all: string | undefined) {
+  shutdown(@Query('all') all: string | undefined, @Req() request: AuthenticatedRequest) {
+    const { identity, impersonator, rights, subject } = request
+    const isOwner = identity?.isLocal === true && !impersonator
+    if (!isOwner && rights?.isFullAdmin() !== true)
+      throw new DomainError(
+        'Forbidden',
+        `shutting down is forbidden: User "${subject?.name ?? ''}" is no full administrator`,
+        { asked: 'op *' },
+      )
     this.daemon.shutDown({ all: all === '1' || all === 'true' })
     return { status: 'shutting down' }
   }

@@ -10,5 +10,6 @@ export const auditEvents = {
     LoginSucceeded: [],
     LoginFailed: [],
     SessionEnded: [],
+    AccessDenied: [],
   },
 } satisfies EventTypes

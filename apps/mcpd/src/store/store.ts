@@ -8,6 +8,7 @@ import { resources as all } from '@mcpctl/kinds/modules'
 import { RequestRunner, Resources } from '@mcpctl/resource'
 import type { Pool } from 'pg'
 import type { Config } from '../config'
+import { accessReview } from './access-review'
 import { catalogue } from './catalogue'
 import { objectFold } from './fold'
 import { projected, readable } from './projected'
@@ -84,6 +85,7 @@ const connect = async (
   const alsoFolds = isOutdated ? [found] : []
   const projection = { name: MODEL, fold: objectFold, alsoFolds, catalogue, project: objectProjection(kinds, epoch) }
   const projector = new Projector({ pool, follower, ...projection, onParked: warnOfParked(logger) })
+  const directory = new Directory({ log })
   const visibility = { waitFor: (position: bigint) => projector.waitFor(position, VISIBLE_WITHIN_MS) }
   return {
     url,
@@ -99,8 +101,8 @@ const connect = async (
     outdated: new Map(isOutdated ? [[MODEL, found]] : []),
     resources,
     objects: new Objects(readModel(pool), epoch, MODEL, readable(resources)),
-    directory: new Directory({ log }),
-    requests: new RequestRunner(log, visibility, new Snapshots(pool, objectFold)),
+    directory,
+    requests: new RequestRunner(log, visibility, new Snapshots(pool, objectFold), accessReview(directory)),
     async close() {
       await projector.stop()
       await follower.stop()
