@@ -91,8 +91,6 @@ describe('User', () => {
     given(created, disabled)
       .when(apply({ ...profile, enabled: true }))
       .then(enabled)
-    given(created).when({ type: 'Disable' }).then(disabled)
-    given(created, disabled).when({ type: 'Disable' }).thenNothing()
     given(created, disabled).when({ type: 'Enable' }).then(enabled)
     given(created, disabled, enabled).when({ type: 'Enable' }).thenNothing()
   })
@@ -144,10 +142,6 @@ describe('The credentials of a user', () => {
     given(created, token('t1'), revoked('t1')).when({ type: 'RevokeToken', id: 't1' }).thenNothing()
     given(created).when({ type: 'RevokeToken', id: 't1' }).thenNothing()
   })
-  it('are revoked all at once, but for the one that asks', () => {
-    given(created, token('t1'), token('t2')).when({ type: 'RevokeTokens' }).then(revoked('t1'), revoked('t2'))
-    given(created, token('t1'), token('t2')).when({ type: 'RevokeTokens', except: 't2' }).then(revoked('t1'))
-  })
   it('are gone when the user was disabled', () =>
-    given(created, token('t1'), disabled, enabled).when({ type: 'RevokeTokens' }).thenNothing())
+    given(created, token('t1'), disabled, enabled).when({ type: 'RevokeToken', id: 't1' }).thenNothing())
 })

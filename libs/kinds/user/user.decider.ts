@@ -30,18 +30,16 @@ export interface ApplyUserCommand {
 }
 
 /** Commands on a user's credentials; the credentials themselves are side rows of whoever sends these. */
-export type CredentialCommand =
+type CredentialCommand =
   | { type: 'SetPassword' }
   | { type: 'IssueSetupCode'; id: string; expiresAt: string }
   /** Trades a code for a password. `now`: RFC 3339, the instant of the request. */
   | { type: 'UseSetupCode'; id: string; now: string }
   | { type: 'IssueToken'; token: IssuedToken }
   | { type: 'RevokeToken'; id: string }
-  /** All of them, but perhaps the one that asks. */
-  | { type: 'RevokeTokens'; except?: string }
 
-export type UserCommand =
-  ApplyUserCommand | CredentialCommand | { type: 'Enable' } | { type: 'Disable' } | { type: 'Delete' }
+/** `Enable`: whatever else is wanted of the user, for the way back in. */
+export type UserCommand = ApplyUserCommand | CredentialCommand | { type: 'Enable' } | { type: 'Delete' }
 
 interface PresentUser extends Head, UserProfile {
   status: 'present'
@@ -134,8 +132,6 @@ const onCredentials = (command: CredentialCommand, user: PresentUser): UserEvent
       return [{ type: 'TokenIssued', data: command.token }]
     case 'RevokeToken':
       return user.tokens.includes(command.id) ? [{ type: 'TokenRevoked', data: { id: command.id } }] : []
-    case 'RevokeTokens':
-      return user.tokens.filter((id) => id !== command.except).map((id) => ({ type: 'TokenRevoked', data: { id } }))
   }
 }
 
@@ -145,8 +141,6 @@ const decide = (command: UserCommand, user: User): UserEvent[] => {
   switch (command.type) {
     case 'Enable':
       return standing(user, true)
-    case 'Disable':
-      return standing(user, false)
     case 'Delete':
       return [{ type: 'UserDeleted', data: {}, claims: [nameClaim('release', user.name)] }]
     default:
