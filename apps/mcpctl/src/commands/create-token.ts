@@ -6,7 +6,7 @@ import { showGlobal } from '../global-options'
 import { toJson } from '../output/bundle'
 import { parseFormat } from '../output/format'
 import type { Session } from '../session'
-import { collect } from './flags'
+import { collect, present } from './flags'
 
 const formats = ['token', 'json'] as const
 
@@ -19,9 +19,11 @@ interface TokenFlags {
 }
 
 /** Prints the new token, and nothing else, on stdout: it is shown this once. */
-export const runCreateToken = async (session: Session, { output, scope, ...wish }: TokenFlags): Promise<void> => {
-  const format = parseFormat(output, formats)
-  const asked: TokenWish = { ...wish, ...(scope && { scopes: scope }) }
+export const runCreateToken = async (session: Session, flags: TokenFlags): Promise<void> => {
+  const { user, ttl, scope, note } = flags
+  const format = parseFormat(flags.output, formats)
+  // Field by field: global flags stand among these too.
+  const asked: TokenWish = present({ user, ttl, scopes: scope, note })
   session.announceContext()
   const issued = await new IdentityClient(session.client.http).issueToken(asked)
   if (format === 'json') return session.print(toJson(issued))

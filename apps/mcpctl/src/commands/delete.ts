@@ -1,7 +1,9 @@
+import { Authz } from '@mcpctl/client'
 import type { Command } from 'commander'
+import { uidPattern } from '@mcpctl/contracts'
 import type { OpenSession } from '../command-file'
 import { parseTimeout } from '../duration'
-import { isReason, throwAll, usage } from '../errors'
+import { CliError, exit, isReason, throwAll, usage } from '../errors'
 import { showGlobal } from '../global-options'
 import { readSources } from '../manifest/files'
 import { parseManifests } from '../manifest/parse'
@@ -82,11 +84,20 @@ export const parseDelete = (words: string[], flags: DeleteFlags): DeleteRequest 
   }
 }
 
+/** Whoever may delete some of them would delete less than he asks for, or more than he thinks. */
+const refuseSome = async (session: Session, plural: string): Promise<void> => {
+  const { allowed } = await new Authz(session.client.http).canI({ role: 'delete', kind: plural })
+  if (allowed) return
+  const text = `${plural} is forbidden: deleting without naming each needs role delete on all ${plural}`
+  throw new CliError(exit.forbidden, text, `see: mcpctl auth can-i delete ${plural} --explain`)
+}
+
 const listTargets = async (session: Session, { kinds }: Selection, selector?: string): Promise<Target[]> => {
   const deletable = kinds.filter(({ verbs, applyOrder }) =>
     // `delete all` means what people made; the daemon would only make instances again.
     kinds.length === 1 ? verbs.includes('delete') : applyOrder !== undefined,
   )
+  for (const { plural } of deletable) await refuseSome(session, plural)
   const lists = await Promise.all(
     deletable.map((kind) => session.client.list(kind.plural, { labelSelector: selector })),
   )
@@ -114,14 +125,23 @@ interface Started {
   uid: string | undefined
 }
 
+/** By name without looking first: whoever may delete an object need not see it. By uid only when it is whole: a prefix is too easily wrong. */
+const remove = async (session: Session, { kind, name }: Target): Promise<Started> => {
+  try {
+    const { status, body } = await session.client.delete(kind.plural, name)
+    return { target: { kind, name }, uid: status === 202 ? body.metadata.uid : undefined }
+  } catch (error) {
+    if (!isReason(error, 'NotFound') || !uidPattern.test(name)) throw error
+    const { metadata } = await findTarget(session.client, { kind, name }, false)
+    return remove(session, { kind, name: metadata.name })
+  }
+}
+
 const startOne = async (session: Session, target: Target, request: DeleteRequest): Promise<Started | undefined> => {
   try {
-    // By uid only when it is whole: a prefix is too easily wrong for something that cannot be taken back.
-    const object = await findTarget(session.client, target, false)
-    const found = { kind: target.kind, name: object.metadata.name }
-    if (request.dryRun) return { target: found, uid: undefined }
-    const { status } = await session.client.delete(found.kind.plural, found.name)
-    return { target: found, uid: status === 202 ? object.metadata.uid : undefined }
+    if (!request.dryRun) return await remove(session, target)
+    const { metadata } = await findTarget(session.client, target, false)
+    return { target: { kind: target.kind, name: metadata.name }, uid: undefined }
   } catch (error) {
     if (request.ignoreNotFound && isReason(error, 'NotFound')) return undefined
     throw error
@@ -129,8 +149,14 @@ const startOne = async (session: Session, target: Target, request: DeleteRequest
 }
 
 const finishOne = async (session: Session, { target, uid }: Started, request: DeleteRequest): Promise<void> => {
-  if (request.wait && uid !== undefined) await waitUntilGone(session.client, target, uid, request.timeoutMs)
   const { kind, name } = target
+  try {
+    if (request.wait && uid !== undefined) await waitUntilGone(session.client, target, uid, request.timeoutMs)
+  } catch (error) {
+    // Whoever may delete an object need not see it.
+    if (!isReason(error, 'Forbidden')) throw error
+    session.warn(`you may not see whether ${kind.singular} "${name}" is gone yet`)
+  }
   const text = `${kind.singular} "${name}" deleted${request.dryRun ? ' (dry run)' : ''}\n`
   session.print(request.format === 'name' ? `${kind.singular}/${name}\n` : text)
 }
