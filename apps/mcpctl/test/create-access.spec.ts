@@ -13,7 +13,9 @@ describe('users, groups and bindings', () => {
   const answers = ({ method, path, body }: Request): Reply | undefined => {
     if (method !== 'POST') return undefined
     if (path.endsWith('/password')) return { status: 200, body: setupCode }
-    if (path.endsWith('/setup')) return { status: 200, body: { user: 'alice' } }
+    if (path.endsWith('/setup'))
+      return { status: 200, body: { user: 'alice', token: 'mcp_ses_new', expiresAt: setupCode.expiresAt } }
+    if (path.endsWith('/logout')) return { status: 200, body: { ended: 1 } }
     const { name, ...spec } = body as { name: string }
     return { status: 201, body: { ...user(name), spec } }
   }
@@ -51,12 +53,12 @@ describe('users, groups and bindings', () => {
     it('trades the code for a password that stdin holds, line end aside', async () => {
       const answer = await cli.type('create user alice --password-stdin', { input: `${password}\n` })
       expect(answer).toEqual({ code: 0, out: 'user/alice created\n', err: '' })
-      expect(daemon.requests.at(-1)).toMatchObject({
-        path: '/api/v1/setup',
-        body: { user: 'alice', code: setupCode.code, password },
-      })
+      const [setup, logout] = daemon.requests.slice(-2)
+      expect(setup).toMatchObject({ path: '/api/v1/setup', body: { user: 'alice', code: setupCode.code, password } })
+      // Whoever makes a user does not become it.
+      expect(logout).toMatchObject({ path: '/api/v1/logout', headers: { authorization: 'Bearer mcp_ses_new' } })
       await cli.type('create user alice --password-stdin', { input: `${password} ` })
-      expect(daemon.requests.at(-1)?.body).toMatchObject({ password: `${password} ` })
+      expect(daemon.requests.at(-2)?.body).toMatchObject({ password: `${password} ` })
     })
 
     it('asks for a password, which does not show', async () => {
@@ -64,7 +66,7 @@ describe('users, groups and bindings', () => {
       expect(answer.code).toBe(0)
       expect(answer.err).toContain('New password: ')
       expect(answer.out + answer.err).not.toContain(password)
-      expect(daemon.requests.at(-1)?.body).toMatchObject({ password })
+      expect(daemon.requests.at(-2)?.body).toMatchObject({ password })
     })
 
     it('never prints a password, however much is told', async () => {

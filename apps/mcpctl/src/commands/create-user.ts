@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { Client, IdentityClient } from '@mcpctl/client'
 import type { ManifestEntry, ResourceObject } from '@mcpctl/contracts'
 import type { OpenSession } from '../command-file'
 import { usage } from '../errors'
@@ -63,15 +64,15 @@ const toPut = ({ metadata: { name, labels, annotations }, spec }: ResourceObject
   ...spec,
 })
 
-interface SetupCode {
-  code: string
-  /** RFC 3339. */
-  expiresAt: string
-}
-
-const issueCode = async (session: Session, user: string): Promise<SetupCode> => {
-  const path = `/api/v1/users/${encodeURIComponent(user)}/password`
-  return (await session.client.http.request<SetupCode>({ method: 'POST', path, body: {} })).body
+/** Nobody is to be logged in by this: the session that comes with the first password ends at once. */
+const setPassword = async (session: Session, user: string, code: string, password: string): Promise<void> => {
+  const { token } = await new IdentityClient(session.client.http).setUp(user, code, password)
+  const asUser = new Client({ server: session.context.server, token })
+  try {
+    await new IdentityClient(asUser.http).logout()
+  } finally {
+    asUser.close()
+  }
 }
 
 /** Nobody chooses the password of somebody else, so that even whoever types it here trades a code for it. */
@@ -80,11 +81,8 @@ const giveCredential = async (
   { entry: { name }, style }: CreateUserRequest,
   password: string | undefined,
 ): Promise<void> => {
-  const { code, expiresAt } = await issueCode(session, name)
-  if (password !== undefined) {
-    await session.client.http.request({ method: 'POST', path: '/api/v1/setup', body: { user: name, code, password } })
-    return
-  }
+  const { code, expiresAt } = await new IdentityClient(session.client.http).resetPassword(name)
+  if (password !== undefined) return setPassword(session, name, code, password)
   const line = `setup code for ${name}, good once until ${expiresAt}: ${code}\n`
   if (style.format === 'text') session.print(line)
   else session.io.err(line)
