@@ -76,7 +76,7 @@ export class Tokens {
 
   constructor(
     private readonly pool: Pool,
-    private readonly directory: Pick<Directory, 'current'>,
+    private readonly directory: Pick<Directory, 'current' | 'invalidate'>,
   ) {}
 
   /**
@@ -218,7 +218,14 @@ export class Tokens {
   }
 
   /** What the log says of the owner: a session that was opened just as somebody disabled him must not outlive that. */
-  private async isInForce({ identity, seenPosition }: Confirmed): Promise<boolean> {
+  private async isInForce(confirmed: Confirmed): Promise<boolean> {
+    if (await this.isStanding(confirmed)) return true
+    // What is known here may be older than the token: its owner was created, or enabled again, on another daemon a moment ago.
+    this.directory.invalidate()
+    return this.isStanding(confirmed)
+  }
+
+  private async isStanding({ identity, seenPosition }: Confirmed): Promise<boolean> {
     const { facts } = await this.directory.current()
     const user = facts.user(identity.uid)
     return user?.enabled === true && seenPosition >= (user.endedAt ?? 0n)

@@ -19,6 +19,7 @@ import { ApiDescription, OpenApiController } from './http/openapi.controller'
 import { OpenStreams } from './http/open-streams'
 import { ResourcesController } from './http/resources.controller'
 import { StatusController } from './http/status.controller'
+import { CredentialChanges } from './identity/credential-changes'
 import { LoginController } from './identity/login.controller'
 import { Logins } from './identity/logins'
 import { PasswordController } from './identity/password.controller'
@@ -35,6 +36,7 @@ export interface Opened {
   daemon: Daemon
   tokens: Tokens
   logins: Logins
+  changes: CredentialChanges
   streams: OpenStreams
 }
 
@@ -44,7 +46,18 @@ class OpenedModule {}
 @Module({})
 export class AppModule {
   /** Wires the kinds and the HTTP edge to what has been opened before. */
-  static of({ logger, store, drivers, connections, gateway, daemon, tokens, logins, streams }: Opened): DynamicModule {
+  static of({
+    logger,
+    store,
+    drivers,
+    connections,
+    gateway,
+    daemon,
+    tokens,
+    logins,
+    changes,
+    streams,
+  }: Opened): DynamicModule {
     const opened = [
       { provide: LOGGER, useValue: logger },
       { provide: STORE, useValue: store },
@@ -57,6 +70,7 @@ export class AppModule {
       { provide: Daemon, useValue: daemon },
       { provide: Tokens, useValue: tokens },
       { provide: Logins, useValue: logins },
+      { provide: CredentialChanges, useValue: changes },
       { provide: OpenStreams, useValue: streams },
       ResourceWriter,
       ApiDescription,

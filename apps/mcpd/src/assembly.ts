@@ -20,6 +20,7 @@ import { stopUnits } from './leadership'
 import { openApiOf } from './openapi'
 import { ObjectRoutes } from './reconcile/routes'
 import { Denials } from './identity/denials'
+import { CredentialChanges } from './identity/credential-changes'
 import { Logins } from './identity/logins'
 import { ensureAdmin, type SetupOutcome } from './setup/admin'
 import { takeCare } from './setup/care'
@@ -40,6 +41,7 @@ export interface Parts {
   daemon: Daemon
   tokens: Tokens
   logins: Logins
+  changes: CredentialChanges
   /** Ends what is done every now and then. */
   stopCare?: () => void
   app: NestFastifyApplication
@@ -67,10 +69,22 @@ export const assemble = async (config: Config, store: Store, logger: Logger): Pr
   })
   const daemon = new Daemon(config.dataDirectory)
   const tokens = new Tokens(store.pool, store.directory)
-  const logins = new Logins(store, tokens)
+  const changes = new CredentialChanges(store)
+  const logins = new Logins(store, tokens, changes)
   const { directory, resources, objects } = store
   const streams = new OpenStreams(directory, tokens)
-  const module = AppModule.of({ logger, store, drivers, connections, gateway, daemon, tokens, logins, streams })
+  const module = AppModule.of({
+    logger,
+    store,
+    drivers,
+    connections,
+    gateway,
+    daemon,
+    tokens,
+    logins,
+    changes,
+    streams,
+  })
   const door = {
     tokens,
     directory,
@@ -87,7 +101,7 @@ export const assemble = async (config: Config, store: Store, logger: Logger): Pr
     bodyParser: false,
   })
   secure(app, door)
-  return { config, logger, store, drivers, connections, daemon, tokens, logins, app }
+  return { config, logger, store, drivers, connections, daemon, tokens, logins, changes, app }
 }
 
 /** Starts to follow the log and to answer requests; the address is announced once a token for it is valid. Answers what the set-up has left to say. */

@@ -44,7 +44,7 @@ export interface Author {
   rightsIn?: (facts: AccessFacts) => Rights
 }
 
-const ATTEMPTS = 5
+const ATTEMPTS = 10
 const VISIBLE_WITHIN_MS = 5_000
 const REVIEWED = new Set(['user', 'group', 'rbac'])
 
@@ -57,6 +57,8 @@ class Refused extends Error {
 
 /** Changes credentials: the events that say so and the rows that the log must not hold commit together or not at all. */
 export class CredentialChanges {
+  private turn: Promise<unknown> = Promise.resolve()
+
   /** `waits`: until the read models show a change; there is nothing to wait for where none of them runs. */
   constructor(
     private readonly store: Store,
@@ -65,15 +67,30 @@ export class CredentialChanges {
 
   /**
    * Decides on current facts, reviews what would be handed out, and commits under the condition that no right has changed meanwhile; else it is
-   * decided again, five times at most. Throws what `decide` and the review refuse, and Conflict.
+   * decided again, ten times at most. Throws what `decide` and the review refuse, and Conflict.
    */
   async run<R>(author: Author, decide: (situation: Situation) => Promise<Change<R>>): Promise<R> {
-    for (let attempt = 1; ; attempt++) {
+    try {
+      return await this.attempt(author, decide)
+    } catch (error) {
+      if (!(error instanceof Overtaken)) throw error
+      return await this.inTurn(() => this.again(author, decide))
+    }
+  }
+
+  /** Who was overtaken goes on alone: many at once would else overtake each other until all give up. */
+  private inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const mine = this.turn.then(work)
+    this.turn = mine.catch(() => undefined)
+    return mine
+  }
+
+  private async again<R>(author: Author, decide: (situation: Situation) => Promise<Change<R>>): Promise<R> {
+    for (let attempt = 2; ; attempt++) {
       try {
         return await this.attempt(author, decide)
       } catch (error) {
         if (!(error instanceof Overtaken)) throw error
-        this.store.directory.invalidate()
         if (attempt === ATTEMPTS)
           throw new DomainError('Conflict', 'users and rights are being changed by others; try again', { cause: error })
       }

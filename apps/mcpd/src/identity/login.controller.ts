@@ -14,15 +14,12 @@ import { destroy } from './revoking'
 @Authorize('authenticated')
 @Controller('api/v1')
 export class LoginController {
-  private readonly changes: CredentialChanges
-
   constructor(
     @Inject(STORE) private readonly store: Store,
+    private readonly changes: CredentialChanges,
     private readonly tokens: Tokens,
     private readonly logins: Logins,
-  ) {
-    this.changes = new CredentialChanges(store)
-  }
+  ) {}
 
   @Authorize('open')
   @Post('login')

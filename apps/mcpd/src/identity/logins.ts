@@ -19,7 +19,7 @@ import { v7 as uuidv7 } from 'uuid'
 import type { Store } from '../store/store'
 import { anonymous, auditAppend } from './audit'
 import { wrong } from './body'
-import { CredentialChanges } from './credential-changes'
+import type { CredentialChanges } from './credential-changes'
 
 /** A session ends at the latest after this time. */
 const SESSION_MS = 7 * 24 * 3_600_000
@@ -42,15 +42,14 @@ const refused = () => new DomainError('Unauthorized', 'the name or the password 
 
 /** Passwords and one-time codes, and the sessions that they open. */
 export class Logins {
-  private readonly changes: CredentialChanges
   private readonly passwords = new Passwords()
   private readonly throttle: Throttle
 
   constructor(
     private readonly store: Store,
     private readonly tokens: Tokens,
+    private readonly changes: CredentialChanges,
   ) {
-    this.changes = new CredentialChanges(store)
     this.throttle = new Throttle(store.pool)
   }
 

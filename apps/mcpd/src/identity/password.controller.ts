@@ -1,11 +1,10 @@
-import { Body, Controller, HttpCode, Inject, Param, Post, Req } from '@nestjs/common'
+import { Body, Controller, HttpCode, Param, Post, Req } from '@nestjs/common'
 import { codeLifeMs, mintCode, storeCode } from '@mcpctl/access'
 import { DomainError, notFound } from '@mcpctl/contracts'
 import { UserModule } from '@mcpctl/kinds/user/user.module'
 import { v7 as uuidv7 } from 'uuid'
 import { Authorize } from '@mcpctl/resource'
 import type { AuthenticatedRequest } from '../http/guards'
-import { STORE, type Store } from '../store/store'
 import { fieldsOf, flagOf, maybeText, secretOf } from './body'
 import { callerOf, demand, requirePerson, rightsNow, type Caller } from './caller'
 import { CredentialChanges } from './credential-changes'
@@ -23,14 +22,10 @@ interface ResetAnswer {
 @Authorize('inside')
 @Controller('api/v1/users')
 export class PasswordController {
-  private readonly changes: CredentialChanges
-
   constructor(
-    @Inject(STORE) store: Store,
+    private readonly changes: CredentialChanges,
     private readonly logins: Logins,
-  ) {
-    this.changes = new CredentialChanges(store)
-  }
+  ) {}
 
   /** With a new password, one's own is set. Without, a code that is good once is issued. */
   @Post(':name/password')

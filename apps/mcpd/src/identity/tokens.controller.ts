@@ -45,14 +45,11 @@ interface IssuedToken {
 @Authorize('inside')
 @Controller('api/v1/tokens')
 export class TokensController {
-  private readonly changes: CredentialChanges
-
   constructor(
     @Inject(STORE) private readonly store: Store,
+    private readonly changes: CredentialChanges,
     private readonly tokens: Tokens,
-  ) {
-    this.changes = new CredentialChanges(store)
-  }
+  ) {}
 
   @Get()
   async list(

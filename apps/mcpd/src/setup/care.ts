@@ -1,18 +1,26 @@
 import { purgeCodes, type Tokens } from '@mcpctl/access'
 import type { Logger } from 'pino'
-import { CredentialChanges } from '../identity/credential-changes'
+import type { CredentialChanges } from '../identity/credential-changes'
 import type { Logins } from '../identity/logins'
 import type { Store } from '../store/store'
 import { LocalSessions } from './local-session'
 
 const HOUR_MS = 3_600_000
 
+export interface CareOf {
+  store: Store
+  tokens: Tokens
+  logins: Logins
+  changes: CredentialChanges
+  logger: Logger
+}
+
 /** Keeps up the local session in `file`, and drops credentials that have ended; every hour. Returns how to stop. */
 export const takeCare = (
-  { store, tokens, logins, logger }: { store: Store; tokens: Tokens; logins: Logins; logger: Logger },
+  { store, tokens, logins, changes, logger }: CareOf,
   file: string | undefined,
 ): (() => void) => {
-  const sessions = new LocalSessions(new CredentialChanges(store), tokens)
+  const sessions = new LocalSessions(changes, tokens)
   const care = async () => {
     if (file !== undefined) await sessions.keepUp(file)
     await tokens.purge()
