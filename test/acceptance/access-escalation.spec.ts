@@ -217,7 +217,7 @@ describe('rights that nobody can give himself', () => {
       ]
       for (const [method, path, body] of asked) {
         const there =
-          path.includes('users') || path.includes('user=') ? 'alice' : path.includes('groups') ? 'dev' : 'github'
+          path.includes('users') || path.includes('user=') ? 'alice' : path.includes('groups') ? 'admins' : 'github'
         const [seen, unseen] = [await text(method, path, there, body), await text(method, path, 'nothing-here', body)]
         expect({ method, path, ...seen }).toEqual({ method, path, ...unseen })
         expect(seen.status).toBe(403)

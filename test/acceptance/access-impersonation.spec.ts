@@ -107,13 +107,13 @@ describe('acting as somebody else', () => {
     expect(reply).toMatchObject({ status: 200 })
     const [last] = await rows<{ meta: { actor: { name: string }; impersonator?: { name: string } } }>(
       world.sandbox,
-      `select convert_from(meta, 'utf8')::json as meta from es.event where category = 'server' order by position desc limit 1`,
+      `select meta from es.event where category = 'server' order by position desc limit 1`,
     )
     expect(last?.meta).toMatchObject({ actor: { name: 'alice' }, impersonator: { name: 'ivan' } })
     await as(bob, 'alice').get('/servers')
     const denied = await rows<{ text: string }>(
       world.sandbox,
-      `select convert_from(data, 'utf8') || convert_from(meta, 'utf8') as text from es.event where type = 'AccessDenied'`,
+      `select data::text || meta::text as text from es.event where type = 'AccessDenied'`,
     )
     expect(denied.some(({ text }) => text.includes('"bob"') && text.includes('alice'))).toBe(true)
   })

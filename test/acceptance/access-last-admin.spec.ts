@@ -53,6 +53,9 @@ describe('the last administrator', () => {
   }, 120_000)
   afterAll(() => world.remove(), 60_000)
 
+  const nameOf = async (caller: Caller): Promise<string> =>
+    (await caller.must(caller.get<{ user: { name: string } }>('/whoami'))).user.name
+
   /** Administrators 0 to `amount`, each by a group and a binding of his own, who can log in; root is disabled. */
   const appoint = async (amount: number): Promise<Caller[]> => {
     const wanted = numbers(amount).map(admin)
@@ -65,7 +68,8 @@ describe('the last administrator', () => {
     )
     const tokens: Caller[] = []
     for (const name of wanted) {
-      await keeper.must(keeper.post(`/users/${name}/password`, {}))
+      // His own stays good: he is not asked to choose another one.
+      if (name !== (await nameOf(keeper))) await keeper.must(keeper.post(`/users/${name}/password`, {}))
       const { token } = await keeper.must(keeper.post<{ token: string }>('/tokens', { user: name }))
       tokens.push(new Caller(world.server, token))
     }

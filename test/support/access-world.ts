@@ -35,10 +35,16 @@ export class AccessWorld {
   /** A daemon of its own. `idle`: servers are there, and nothing runs of them. */
   static async create({ idle = false, ...options }: SandboxOptions & { idle?: boolean } = {}): Promise<AccessWorld> {
     const sandbox = await Sandbox.create({ ...options, env: { ...AccessWorld.asRoot, ...options.env } })
-    await sandbox.start()
-    const world = AccessWorld.around(sandbox, { idle })
-    await world.fill()
-    return world
+    try {
+      await sandbox.start()
+      const world = AccessWorld.around(sandbox, { idle })
+      await world.fill()
+      return world
+    } catch (error) {
+      const log = await sandbox.log().catch(() => '')
+      await sandbox.remove()
+      throw new Error(`no world to test in: ${String(error)}\n${log.slice(-2_000)}`, { cause: error })
+    }
   }
 
   get server(): string {
