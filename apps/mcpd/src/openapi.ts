@@ -2,6 +2,7 @@ import type { INestApplication, Type } from '@nestjs/common'
 import { DocumentBuilder, SwaggerModule, type OpenAPIObject } from '@nestjs/swagger'
 import type { Resource } from '@mcpctl/resource'
 import { adminSchemas } from './admin/admin.openapi'
+import { authzSchemas } from './authz/authz.openapi'
 import { version } from './version'
 
 type Schema = Record<string, unknown>
@@ -193,7 +194,14 @@ export const openApiOf = (app: INestApplication, resources: Resource[]): OpenAPI
     paths: Object.fromEntries([...uniform, ...others]) as OpenAPIObject['paths'],
     components: {
       ...document.components,
-      schemas: { ...document.components?.schemas, ...schemas, ...adminSchemas, Metadata: metadata, Problem: problem },
+      schemas: {
+        ...document.components?.schemas,
+        ...schemas,
+        ...adminSchemas,
+        ...authzSchemas,
+        Metadata: metadata,
+        Problem: problem,
+      },
     },
   }
 }
@@ -219,6 +227,7 @@ export const manifestSchemaOf = (document: OpenAPIObject, resources: Resource[])
 const answerSchemas = (resources: Resource[]): Schemas => ({
   ...(Object.assign({}, ...resources.map(schemasOf)) as Schemas),
   ...adminSchemas,
+  ...authzSchemas,
   Metadata: {},
   Problem: {},
 })

@@ -15,16 +15,16 @@ type Schema = Record<string, unknown>
 type OptionalKey<T> = { [K in keyof T]-?: undefined extends T[K] ? K : never }[keyof T]
 
 /** A schema that does not compile unless it has each field of the answer and no other. */
-const object = <T>(properties: { [K in keyof T]-?: Schema }, optional: OptionalKey<T>[] = []): Schema => ({
+export const object = <T>(properties: { [K in keyof T]-?: Schema }, optional: OptionalKey<T>[] = []): Schema => ({
   type: 'object',
   required: Object.keys(properties).filter((key) => !optional.includes(key as OptionalKey<T>)),
   properties,
 })
 
-const ref = (name: string): Schema => ({ $ref: `#/components/schemas/${name}` })
-const text: Schema = { type: 'string' }
-const count: Schema = { type: 'integer', minimum: 0 }
-const position: Schema = { type: 'string', pattern: '^\\d+$', description: 'Position in the log.' }
+export const ref = (name: string): Schema => ({ $ref: `#/components/schemas/${name}` })
+export const text: Schema = { type: 'string' }
+export const count: Schema = { type: 'integer', minimum: 0 }
+export const position: Schema = { type: 'string', pattern: '^\\d+$', description: 'Position in the log.' }
 const anything: Schema = {}
 
 /** Answers of the routes below `/api/v1/admin`. */

@@ -8,11 +8,14 @@ import {
   type EffectiveAccess,
   type WhoCanAnswer,
 } from '@mcpctl/contracts'
+import { ApiBody, ApiDefaultResponse, ApiOperation, ApiQuery, ApiResponse } from '@nestjs/swagger'
 import { Objects } from '@mcpctl/read-model'
 import { Authorize } from '@mcpctl/resource'
+import { answers, refusals } from '../admin/admin.openapi'
 import type { AuthenticatedRequest } from '../http/guards'
 import { STORE, type Store } from '../store/store'
 import { askerOf, refuseUnless, type Asker } from './asker'
+import { named, questionBody } from './authz.openapi'
 import { denialsOf } from './denials'
 import { positionAt } from './moment'
 import { askOf, questionOf } from './question'
@@ -27,6 +30,7 @@ interface Whose {
 /** Who may do what, and why: answered from the same rights that the door decides by. */
 @Controller('api/v1/authz')
 @Authorize('inside')
+@ApiDefaultResponse(refusals)
 export class AuthzController {
   constructor(
     @Inject(STORE) private readonly store: Store,
@@ -35,6 +39,9 @@ export class AuthzController {
 
   @Post('can-i')
   @HttpCode(200)
+  @ApiOperation({ operationId: 'canI', summary: 'Whether somebody may do something, and why' })
+  @ApiBody(questionBody)
+  @ApiResponse({ status: 200, ...answers('CanIAnswer', 'Yes or no, with the grants behind it.') })
   async canI(@Body() body: unknown, @Req() request: AuthenticatedRequest): Promise<CanIAnswer> {
     const question = questionOf(body)
     const asker = askerOf(request)
@@ -53,6 +60,9 @@ export class AuthzController {
 
   @Post('who-can')
   @HttpCode(200)
+  @ApiOperation({ operationId: 'whoCan', summary: 'Everybody who may do something, and why' })
+  @ApiBody(questionBody)
+  @ApiResponse({ status: 200, ...answers('WhoCanAnswer', 'By name.') })
   async whoCan(@Body() body: unknown, @Req() request: AuthenticatedRequest): Promise<WhoCanAnswer> {
     const question = questionOf(body)
     if (question.user !== undefined) throw new DomainError('BadRequest', 'who-can takes no user; ask can-i')
@@ -67,8 +77,15 @@ export class AuthzController {
     }
   }
 
-  /** What a user holds, a group gives or a binding grants; without a name one's own. */
   @Get('effective')
+  @ApiOperation({
+    operationId: 'effectiveAccess',
+    summary: "What a user holds, a group gives or a binding grants; without a name one's own",
+  })
+  @ApiQuery(named('user', 'Name of a user.'))
+  @ApiQuery(named('group', 'Name of a group.'))
+  @ApiQuery(named('rbac', 'Name of a binding.'))
+  @ApiResponse({ status: 200, ...answers('EffectiveAccess', 'With the origin of each grant.') })
   async effective(@Query() query: Whose, @Req() request: AuthenticatedRequest): Promise<EffectiveAccess> {
     const asker = askerOf(request)
     const [kind, name] = whose(query) ?? ['user', asker.name]
@@ -79,8 +96,10 @@ export class AuthzController {
     return isOwn && asker.scopes ? { ...access, scopes: [...asker.scopes] } : access
   }
 
-  /** The latest refusals of a user; without a name one's own. */
   @Get('denials')
+  @ApiOperation({ operationId: 'listDenials', summary: "The latest refusals of a user; without a name one's own" })
+  @ApiQuery(named('user', 'Name of a user.'))
+  @ApiResponse({ status: 200, ...answers('DenialList', 'The newest first.') })
   async denials(
     @Query('user') user: unknown,
     @Req() request: AuthenticatedRequest,

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import type { CanIAnswer, EffectiveAccess, WhoCanAnswer } from '@mcpctl/contracts'
+import { Ajv2020 } from 'ajv/dist/2020'
 import { eventually } from '@mcpctl/event-store/testing/eventually'
 import {
   expectStatus,
-  objectOf,
   problemOf,
   startDaemon,
   type Received,
@@ -322,7 +322,23 @@ describe('denials', () => {
   })
 })
 
-it('objects that are read back show subjects as they are', async () => {
-  const { status } = objectOf(await as('oscar', 'groups/dev'))
-  expect(status['dangling']).toEqual(['dave'])
+it('is described as it answers', async () => {
+  const ajv = new Ajv2020({ strict: false, allErrors: true, validateFormats: false })
+  ajv.addSchema(JSON.parse(expectStatus(200, await daemon.send('/openapi.json')).text) as object, 'api')
+  const edit = { verb: 'edit', kind: 'servers', name: 'github' }
+  const described: [string, Promise<Received>][] = [
+    ['CanIAnswer', ask('alice', 'can-i', edit)],
+    ['CanIAnswer', ask('bob', 'can-i', edit)],
+    ['WhoCanAnswer', ask('oscar', 'who-can', edit)],
+    ['EffectiveAccess', as('narrow', 'authz/effective')],
+    ['EffectiveAccess', as('oscar', 'authz/effective?group=dev')],
+    ['EffectiveAccess', as('oscar', 'authz/effective?rbac=dev-team')],
+    ['DenialList', as('alice', 'authz/denials')],
+    ['Problem', ask('alice', 'who-can', edit)],
+  ]
+  for (const [schema, received] of described) {
+    const validate = ajv.compile({ $ref: `api#/components/schemas/${schema}`, unevaluatedProperties: false })
+    validate(JSON.parse((await received).text))
+    expect([schema, validate.errors ?? []]).toEqual([schema, []])
+  }
 })
