@@ -59,12 +59,13 @@ export const fieldConditions = (selector: string): RawBuilder<boolean>[] =>
 
 /** Of values that selectors are about: texts, numbers and truth values, as PostgreSQL's `#>>` shows them. */
 const textAt = (object: unknown, path: readonly string[]): string | undefined => {
-  let value = object
+  let value: unknown = object
   for (const key of path) {
     if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) return undefined
     value = (value as Record<string, unknown>)[key]
   }
-  return value === undefined || value === null || typeof value === 'object' ? undefined : String(value as string)
+  if (typeof value === 'string') return value
+  return typeof value === 'number' || typeof value === 'boolean' ? String(value) : undefined
 }
 
 /** Whether an object is one that a list with these selectors holds. Throws BadRequest for a wrong selector. */

@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream'
 import {
   Body,
   Controller,
@@ -36,6 +37,8 @@ import type { AuthenticatedRequest } from './guards'
 import { parseListQuery } from './list-query'
 import { methods, offered } from './offered'
 import { answerTo, visibleTo } from './visible'
+import { isWatch } from './watch-query'
+import { Watches } from './watches'
 
 interface Path {
   plural: string
@@ -56,6 +59,7 @@ export class ResourcesController {
     private readonly objects: Objects,
     private readonly requests: RequestRunner,
     private readonly writer: ResourceWriter,
+    private readonly watches: Watches,
   ) {}
 
   @Authorize({ role: 'view', some: true })
@@ -64,11 +68,14 @@ export class ResourcesController {
     @Param('plural') plural: string,
     @Query() query: Record<string, unknown>,
     @Req() request: AuthenticatedRequest,
-  ): Promise<ResourceList> {
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<ResourceList | Readable> {
     const { kind } = this.offered(plural, 'list')
+    const { watch: _, ...asked } = query
+    if (isWatch(query)) return this.watches.start(kind, request, reply)
     const { uid, rights } = authorOf(request)
     const scopes = rights.scopes('view', plural)
-    const { items, ...list } = await this.objects.list(kind, parseListQuery(query), { uid, scopes })
+    const { items, ...list } = await this.objects.list(kind, parseListQuery(asked), { uid, scopes })
     return { ...list, items: items.map((object) => visibleTo(object, rights)) }
   }
 

@@ -22,7 +22,11 @@ export const present = (object: ResourceObject): string => frame('ADDED', object
 /** Everything up to this version has been told. */
 export const bookmark = (kind: Kind, version: string, isStart = false): string => {
   const annotations = { annotations: { 'mcpctl.dev/initial-events-end': 'true' } }
-  return frame('BOOKMARK', { kind: kind.name, metadata: { resourceVersion: version, ...(isStart && annotations) } }, version)
+  return frame(
+    'BOOKMARK',
+    { kind: kind.name, metadata: { resourceVersion: version, ...(isStart && annotations) } },
+    version,
+  )
 }
 
 export const failure = (error: DomainError, requestId: string): string => frame('ERROR', problemOf(error, requestId))

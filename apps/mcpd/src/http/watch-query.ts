@@ -22,7 +22,7 @@ const truths = new Map([
 const truthOf = (query: Record<string, unknown>, name: string): boolean => {
   const value = query[name]
   if (value === undefined) return false
-  const truth = truths.get(String(value))
+  const truth = typeof value === 'string' ? truths.get(value) : undefined
   if (truth === undefined) throw new DomainError('BadRequest', `${name} must be true or false`)
   return truth
 }
@@ -60,7 +60,8 @@ export const parseWatchQuery = ({ query, headers }: FastifyRequest, epoch: numbe
   const initial = truthOf(asked, 'sendInitialEvents')
   const seen = headers['last-event-id']
   // A client that comes back asks as it did at first, and says how far it has come.
-  const version = typeof seen === 'string' && seen !== '' ? seen : initial ? undefined : textOf(asked, 'resourceVersion')
+  const version =
+    typeof seen === 'string' && seen !== '' ? seen : initial ? undefined : textOf(asked, 'resourceVersion')
   return {
     ...(labelSelector !== undefined && { labelSelector }),
     ...(fieldSelector !== undefined && { fieldSelector }),

@@ -3,7 +3,7 @@ import { Directory } from '@mcpctl/access'
 import { Follower, modelStatus, Parked, PostgresEventLog, Projector, Snapshots } from '@mcpctl/event-store'
 import type { Poison, RebuildableModel } from '@mcpctl/event-store'
 import { createPool, EmbeddedPostgres, runMigrations, type Logger } from '@mcpctl/postgres'
-import { objectModel, objectProjection, Objects, readModel } from '@mcpctl/read-model'
+import { ObjectChanges, objectModel, objectProjection, Objects, readModel } from '@mcpctl/read-model'
 import { resources as all } from '@mcpctl/kinds/modules'
 import { RequestRunner, Resources } from '@mcpctl/resource'
 import type { Pool } from 'pg'
@@ -38,6 +38,8 @@ export interface Store {
   outdated: ReadonlyMap<string, string>
   resources: Resources
   objects: Objects
+  /** What happens to objects, for those who watch. */
+  changes: ObjectChanges
   requests: RequestRunner
   /** Who may do what. */
   directory: Directory
@@ -86,6 +88,8 @@ const connect = async (
   const projection = { name: MODEL, fold: objectFold, alsoFolds, catalogue, project: objectProjection(kinds, epoch) }
   const projector = new Projector({ pool, follower, ...projection, onParked: warnOfParked(logger) })
   const directory = new Directory({ log })
+  const database = readModel(pool)
+  const objects = new Objects(database, epoch, MODEL, readable(resources))
   const visibility = { waitFor: (position: bigint) => projector.waitFor(position, VISIBLE_WITHIN_MS) }
   return {
     url,
@@ -100,7 +104,8 @@ const connect = async (
     models: [model],
     outdated: new Map(isOutdated ? [[MODEL, found]] : []),
     resources,
-    objects: new Objects(readModel(pool), epoch, MODEL, readable(resources)),
+    objects,
+    changes: new ObjectChanges(database, objects),
     directory,
     requests: new RequestRunner(log, visibility, new Snapshots(pool, objectFold), accessReview(directory)),
     async close() {
