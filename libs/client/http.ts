@@ -1,5 +1,5 @@
 import { Agent, request as httpRequest } from 'node:http'
-import type { ClientRequest, IncomingMessage, RequestOptions } from 'node:http'
+import type { ClientRequest, IncomingMessage, OutgoingHttpHeaders, RequestOptions } from 'node:http'
 import type { Problem } from '@mcpctl/contracts'
 import { ApiError, ConnectionError } from './errors'
 
@@ -40,6 +40,8 @@ export interface HttpOptions {
   onTrace?: ((trace: Trace) => void) | undefined
   /** Why changes are made: kept in the log with each of them. */
   reason?: string | undefined
+  /** As whom the server is asked, with which groups besides his own. */
+  impersonation?: { user: string; groups: readonly string[] } | undefined
 }
 
 const attempts = 5
@@ -212,13 +214,15 @@ export class HttpClient {
     })
   }
 
-  private headers(request: ApiRequest, body: string | undefined): Record<string, string> {
-    const { token, reason } = this.options
+  private headers(request: ApiRequest, body: string | undefined): OutgoingHttpHeaders {
+    const { token, reason, impersonation } = this.options
     const mutates = (request.method ?? 'GET') !== 'GET'
     return {
       accept: 'application/json',
       'user-agent': 'mcpctl',
       ...(token ? { authorization: `Bearer ${token}` } : {}),
+      ...(impersonation && { 'impersonate-user': impersonation.user }),
+      ...(impersonation?.groups.length && { 'impersonate-group': [...impersonation.groups] }),
       ...(mutates && reason !== undefined ? { 'x-mcpctl-reason': encodeURIComponent(reason) } : {}),
       ...(body === undefined
         ? {}

@@ -122,9 +122,7 @@ export class RequestRunner {
     const meta = asked.command ? { ...asked.meta, commandId: asked.command.id } : asked.meta
     const unit = new UnitOfWork(this.log, { meta, ...(asked.fence && { fence: asked.fence }) }, this.snapshots)
     const now = new Date().toISOString()
-    const { rights } = asked
-    const mayRun = rights && ((kind: string, name: string) => rights.allows({ role: 'run', kind, name }))
-    const result = await body({ meta: asked.meta, unit, now, ...(mayRun && { mayRun }) })
+    const result = await body({ meta: asked.meta, unit, now, ...mayRun(asked) })
     const decided = await this.review?.(unit, asked, now)
     if (asked.dryRun) return { result, position: undefined, replayed: false }
     const verdict = await unit.commit(asked.command && { ...asked.command, result }).finally(decided)
@@ -154,3 +152,6 @@ export class RequestRunner {
     )
   }
 }
+
+const mayRun = ({ rights }: Asked): Pick<CommandContext, 'mayRun'> =>
+  rights ? { mayRun: (kind, name) => rights.allows({ role: 'run', kind, name }) } : {}

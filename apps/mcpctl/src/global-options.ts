@@ -6,6 +6,8 @@ export const globalOptions: readonly [flags: string, description: string][] = [
   ['--server <url>', "address of the daemon, in place of the context's"],
   ['--token-file <file>', "file that holds the token, in place of the context's"],
   ['--request-timeout <duration>', 'how long one answer may take; 0 waits for ever (default 60s)'],
+  ['--as <user>', 'act as somebody else, with the rights that he has'],
+  ['--as-group <groups>', 'with --as: with the rights of these groups too, separated by commas'],
   ['--reason <text>', 'why a change is made: kept in the log with it'],
   ['-v, --v <level>', '0 to 9: 1 adds request ids to errors, 6 shows each request'],
   ['-y, --yes', 'answer yes to every question'],

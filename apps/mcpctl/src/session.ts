@@ -12,6 +12,8 @@ export interface GlobalFlags {
   server?: string
   tokenFile?: string
   requestTimeout?: string
+  as?: string
+  asGroup?: string
   reason?: string
   v?: string
   yes?: boolean
@@ -54,10 +56,10 @@ export class Session {
   get client(): Client {
     if (!this.connected) {
       const timeoutMs = this.askedTimeoutMs ?? defaultTimeoutMs
-      const { reason } = this
+      const { reason, impersonation } = this
       const { server, token } = this.context
       const onTrace = this.verbosity >= 6 ? (trace: Trace) => this.trace(trace) : undefined
-      this.connected = new Client({ server, token, timeoutMs, onTrace, reason })
+      this.connected = new Client({ server, token, timeoutMs, onTrace, reason, impersonation })
     }
     return this.connected
   }
@@ -75,6 +77,17 @@ export class Session {
   get askedTimeoutMs(): number | undefined {
     const { requestTimeout } = this.flags
     return requestTimeout === undefined ? undefined : parseDuration(requestTimeout, '--request-timeout')
+  }
+
+  /** As whom everything is asked. */
+  get impersonation(): { user: string; groups: string[] } | undefined {
+    const { as: user, asGroup } = this.flags
+    const groups = (asGroup ?? '').split(',').filter((name) => name !== '')
+    if (user === undefined && asGroup !== undefined) throw usage('--as-group needs --as')
+    if (user === undefined) return undefined
+    const wrong = [user, ...groups].find((name) => !/^[\x21-\x7e]{1,253}$/.test(name))
+    if (wrong === undefined) return { user, groups }
+    throw usage(`invalid argument for --as: "${escapeText(wrong)}" is no name`)
   }
 
   /** Why changes are made. */

@@ -48,10 +48,19 @@ interface Answer {
   errors: unknown[]
 }
 
-const fetchKinds = async (session: Session, { selection, flags }: GetRequest): Promise<Answer> => {
+const fetchKinds = async (session: Session, { selection, flags, everything }: GetRequest): Promise<Answer> => {
   const query = { labelSelector: flags.selector, fieldSelector: flags.fieldSelector }
-  const lists = await Promise.all(selection.kinds.map((kind) => session.client.list(kind.plural, query)))
-  return { found: selection.kinds.map((kind, index) => ({ kind, objects: lists[index]?.items ?? [] })), errors: [] }
+  const lists = await Promise.allSettled(selection.kinds.map((kind) => session.client.list(kind.plural, query)))
+  const failed = lists.flatMap((list): unknown[] => (list.status === 'rejected' ? [list.reason] : []))
+  // All that one may see is all there is, for who asked for everything.
+  const isPartial = everything && failed.length < lists.length
+  const errors = failed.filter((error) => !isPartial || !isReason(error, 'Forbidden'))
+  if (errors.length > 0) throw errors[0]
+  const found = selection.kinds.flatMap((kind, index) => {
+    const list = lists[index]
+    return list?.status === 'fulfilled' ? [{ kind, objects: list.value.items }] : []
+  })
+  return { found, errors: [] }
 }
 
 const fetchTargets = async (session: Session, { selection, flags }: GetRequest): Promise<Answer> => {

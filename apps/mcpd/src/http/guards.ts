@@ -124,27 +124,27 @@ const decoded = (text: string): string => {
   }
 }
 
-/** What a command needs to know of its request. Throws BadRequest for a malformed idempotency key or reason. */
-export const ask = (request: AuthenticatedRequest): void => {
-  const { identity, subject, impersonator, rights, rightsIn } = request
-  if (!identity || !subject) return
-  const command = commandOf(request, identity)
+const metaOf = (request: AuthenticatedRequest, actor: Subject): Asked['meta'] => {
+  const { impersonator } = request
   const userAgent = short(request.headers['user-agent'])
   const reason = reasonOf(request)
-  const query = request.query as { dryRun?: string }
-  if (query.dryRun !== undefined && query.dryRun !== 'All') throw new DomainError('BadRequest', 'dryRun must be All')
-  request.asked = {
-    meta: {
-      actor: subject,
-      ...(impersonator && { impersonator }),
-      correlationId: request.id,
-      sourceAddress: request.ip,
-      ...(userAgent !== undefined && { userAgent }),
-      ...(reason !== undefined && { reason }),
-    },
-    ...(command && { command }),
-    ...(query.dryRun === 'All' && { dryRun: true }),
-    ...(rights && { rights }),
-    ...(rightsIn && { rightsIn }),
+  return {
+    actor,
+    ...(impersonator && { impersonator }),
+    correlationId: request.id,
+    sourceAddress: request.ip,
+    ...(userAgent !== undefined && { userAgent }),
+    ...(reason !== undefined && { reason }),
   }
+}
+
+/** What a command needs to know of its request. Throws BadRequest for a malformed idempotency key or reason. */
+export const ask = (request: AuthenticatedRequest): void => {
+  const { identity, subject, rights, rightsIn } = request
+  if (!identity || !subject || !rights || !rightsIn) return
+  const command = commandOf(request, identity)
+  const { dryRun } = request.query as { dryRun?: string }
+  if (dryRun !== undefined && dryRun !== 'All') throw new DomainError('BadRequest', 'dryRun must be All')
+  const meta = metaOf(request, subject)
+  request.asked = { meta, rights, rightsIn, ...(command && { command }), ...(dryRun === 'All' && { dryRun: true }) }
 }

@@ -25,6 +25,11 @@ export class OpenStreams {
     directory.onChange(() => void this.look())
   }
 
+  /** How many answers go on. */
+  get size(): number {
+    return this.open.size
+  }
+
   /** Cuts the answer off when the request could not be made again: another daemon's revoke takes less than a second. */
   closeWhenLost(request: AuthenticatedRequest, ask: Ask, reply: FastifyReply): void {
     const release = this.watch(request, {
