@@ -11,6 +11,7 @@ import { assemble, close, serve, type Parts } from '../../apps/mcpd/src/assembly
 import type { Config } from '../../apps/mcpd/src/config'
 import { lead } from '../../apps/mcpd/src/leadership'
 import { toLines } from '../../apps/mcpd/src/log'
+import type { SetupOutcome } from '../../apps/mcpd/src/setup/admin'
 import { openStore } from '../../apps/mcpd/src/store/store'
 import { testDatabase, type TestDatabase } from './database'
 
@@ -19,6 +20,8 @@ export interface DaemonOptions extends Partial<Config> {
   leads?: boolean
   /** Another daemon's database; the caller closes it. */
   database?: TestDatabase
+  /** False: nobody's daemon, which waits to be set up by a code. */
+  hasContext?: boolean
 }
 
 export interface Sent {
@@ -43,6 +46,8 @@ export interface TestDaemon {
   token: string
   /** The CLI configuration that the set-up wrote. */
   configFile: string
+  /** What the set-up has left to say. */
+  setup: SetupOutcome
   parts: Parts
   database: TestDatabase
   /** Everything that was logged, one JSON object per line. */
@@ -81,23 +86,25 @@ const configOf = (directory: string, database: TestDatabase, options: DaemonOpti
 
 /** Starts mcpd as `run` does, the end by a signal aside. */
 export const startDaemon = async (options: DaemonOptions = {}): Promise<TestDaemon> => {
-  const { leads = false, database: given, ...config } = options
+  const { leads = false, database: given, hasContext = true, ...config } = options
   const database = given ?? (await testDatabase(4))
   const directory = mkdtempSync(join(tmpdir(), 'mcpd-test-'))
   const { sink, lines } = capture()
-  const full = configOf(directory, database, config)
+  const { writeContext, ...rest } = configOf(directory, database, config)
+  const full = hasContext && writeContext !== undefined ? { ...rest, writeContext } : rest
   const logger = pino({ level: full.logLevel, base: null, errorKey: 'error' }, sink)
   mkdirSync(full.dataDirectory, { recursive: true, mode: 0o700 })
   const store = await openStore(full, join(process.cwd(), 'migrations'), toLines(logger))
   const parts = await assemble(full, store, logger)
-  const { address } = await serve(parts)
+  const { address, setup } = await serve(parts)
   const leader = leads ? lead(parts, address) : undefined
-  const configFile = full.writeContext ?? ''
+  const configFile = writeContext ?? ''
   const token = findConfig(configFile)?.contexts['local']?.token ?? ''
   return {
     address,
     token,
     configFile,
+    setup,
     parts,
     database,
     logged: () => lines.join(''),

@@ -14,7 +14,8 @@ export const recover = async (store: Store, name: string): Promise<SetupCode> =>
   const user = await changes.run({ meta: recoverMeta }, async ({ unit, facts }) => {
     const found = facts.user(facts.uidOf('User', name) ?? '')
     if (!found) throw new DomainError('NotFound', `there is no user "${name}"; ${known(facts.allUsers())}`)
-    const { uid } = found
+    const { uid, type } = found
+    if (type === 'service') throw new DomainError('Conflict', `user "${name}" is a service user, who cannot log in`)
     await unit.decide(UserModule.decider, `user-${uid}`, { type: 'Enable' })
     const enabled = facts.after([{ type: 'UserEnabled', data: {}, uid, position: 0n, at: '', by: '' }])
     if (!enabled.rightsOfUser(uid).isFullAdmin())
