@@ -278,15 +278,6 @@ describe('changing things', () => {
       expect(daemon.mutations).toHaveLength(2)
     })
 
-    it('is refused as a whole to who may delete some of them only', async () => {
-      const allowed = { allowed: false, user: 'nora', paths: [], nearest: [] }
-      daemon.route = ({ path }) => (path === '/api/v1/authz/can-i' ? { status: 200, body: allowed } : undefined)
-      const answer = await cli.type('delete servers --all --yes')
-      expect(answer.code).toBe(5)
-      expect(answer.err).toContain('deleting without naming each needs role delete on all servers')
-      expect(daemon.mutations).toEqual([])
-    })
-
     it('changes nothing when the question is answered with Ctrl-C', async () => {
       const answer = await cli.type('delete servers --all', { answer: '\u0003' })
       expect(answer.code).toBe(130)

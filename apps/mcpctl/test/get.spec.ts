@@ -97,24 +97,6 @@ describe('mcpctl get', () => {
     ])
   })
 
-  it('leaves out of `get all` what may not be seen, and says no where nothing may', async () => {
-    const refusal = problem(403, 'Forbidden', 'it is forbidden')
-    daemon.route = ({ path }) => (path === '/api/v1/servers' ? undefined : refusal)
-    expect((await cli.type('get all -o name')).out).toBe('server/github\nserver/files\n')
-    expect((await cli.type('get servers,projects')).code).toBe(5)
-    daemon.route = () => refusal
-    expect((await cli.type('get all')).code).toBe(5)
-  })
-
-  it('asks as somebody else with --as', async () => {
-    await cli.type('get servers --as alice --as-group dev,ops')
-    expect(daemon.requests.at(-1)?.headers).toMatchObject({
-      'impersonate-user': 'alice',
-      'impersonate-group': 'dev, ops',
-    })
-    expect((await cli.type('get servers --as-group dev')).code).toBe(2)
-  })
-
   it('shows instances in `get all`, but leaves them out of what apply takes back', async () => {
     expect((await cli.type('get all')).out).toContain('instance/github-ab12-0')
     expect(Object.keys(parse((await cli.type('get all -o yaml')).out) as object)).toEqual([
