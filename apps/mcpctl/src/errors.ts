@@ -97,19 +97,33 @@ export const isUnauthorized = (error: unknown): boolean => {
   return isReason(error instanceof ManifestRefused ? error.refusal : error, 'Unauthorized')
 }
 
+const MOST_HINTS = 5
+
 const lacking =
   /: User "[^"]+" cannot (?:do operation "(?<action>[^"]+)"(?: on)?|(?<role>[a-z]+))(?: resource "(?<kind>[^"]+)"(?: named "(?<name>[^"]+)")?)?/
 
-/** How to find out why something is forbidden: each refusal says who lacks what on what. */
-export const forbiddenHints = (error: unknown): string[] => {
-  if (error instanceof Failures) return [...new Set(error.errors.flatMap(forbiddenHints))]
-  const refusal = error instanceof ManifestRefused ? error.refusal : error
-  if (!isReason(refusal, 'Forbidden')) return []
-  const { action, role, kind, name } = lacking.exec(refusal.problem.detail)?.groups ?? {}
-  const verb = action ?? role
-  if (verb === undefined) return []
+/** In an escalation: the entry that somebody would give away without holding it. */
+const withheld = /you do not hold "(?:op )?(?<verb>[^":]+)(?::(?<kind>[^":/]+)(?:[:/](?<name>[^"]+))?)?"/
+
+const askedIn = (text: string): string | undefined => {
+  const { action, role, verb, kind, name } = (lacking.exec(text) ?? withheld.exec(text))?.groups ?? {}
+  const word = action ?? role ?? verb
+  if (word === undefined) return undefined
   const object = [kind, name].filter((part) => part !== undefined).join('/')
-  return [`see: mcpctl auth can-i ${[verb, object].filter((word) => word !== '').join(' ')} --explain`]
+  return [word, object].filter((part) => part !== '').join(' ')
+}
+
+const refusedReasons = new Set<ErrorCode>(['Forbidden', 'Escalation', 'SecretUse', 'ServerUse'])
+
+/** How to find out why something is forbidden to whoever acts: each refusal says who lacks what on what. */
+export const forbiddenHints = (error: unknown, as?: string): string[] => {
+  if (error instanceof Failures) return [...new Set(error.errors.flatMap((one) => forbiddenHints(one, as)))]
+  const refusal = error instanceof ManifestRefused ? error.refusal : error
+  if (!(refusal instanceof ApiError) || !refusedReasons.has(refusal.problem.reason)) return []
+  const { detail, errors = [] } = refusal.problem
+  const asked = [detail, ...errors.map(({ message }) => message)].flatMap((text) => askedIn(text) ?? [])
+  const whose = as === undefined ? '' : ` --as ${as}`
+  return [...new Set(asked)].slice(0, MOST_HINTS).map((each) => `see: mcpctl auth can-i ${each}${whose} --explain`)
 }
 
 /** Where a pointer of the bundle that was sent stands in the user's files. */

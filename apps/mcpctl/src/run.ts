@@ -10,7 +10,7 @@ import type { Session } from './session'
 const printError = (io: Io, error: unknown, session: Session | undefined): ExitCode => {
   const { red } = errColours(io)
   const login = session && isUnauthorized(error) ? [session.loginHint] : []
-  const hints = [...login, ...(session?.flags.quiet ? [] : forbiddenHints(error))].map(escapeText)
+  const hints = [...login, ...(session?.flags.quiet ? [] : forbiddenHints(error, session?.flags.as))].map(escapeText)
   const verbosity = Number(session?.flags.v ?? 0) || 0
   for (const line of [...errorLines(error, verbosity), ...hints]) io.err(`${line.replace(/^error:/, red('error:'))}\n`)
   return finalCode(exitCode(error), io.env)

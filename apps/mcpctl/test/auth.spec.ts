@@ -170,6 +170,29 @@ describe('mcpctl auth', () => {
       new RegExp(`\nsee: mcpctl auth can-i ${question} --explain\n$`),
     )
   })
+
+  it('an escalation leads to the question why one does not hold it', async () => {
+    const detail =
+      'you cannot give to others what you do not hold yourself: you do not hold "run:servers:x"; ask somebody'
+    daemon.route = () => problem(403, 'Escalation', detail)
+    expect((await cli.type('get server x')).err).toMatch(/\nsee: mcpctl auth can-i run servers\/x --explain\n$/)
+    daemon.route = () => problem(403, 'Escalation', detail.replace('run:servers:x', 'op logs:servers/x'))
+    expect((await cli.type('get server x')).err).toMatch(/\nsee: mcpctl auth can-i logs servers\/x --explain\n$/)
+  })
+
+  it('a refusal of several objects leads to a question for each, about whom one acts as', async () => {
+    const forbidden = (name: string) =>
+      `servers "${name}" is forbidden: User "alice" cannot edit resource "servers" named "${name}"`
+    const errors = ['x', 'y'].map((name) => ({
+      pointer: `/servers/${name}`,
+      code: 'forbidden',
+      message: forbidden(name),
+    }))
+    daemon.route = () => problem(403, 'Forbidden', forbidden('x'), { errors })
+    expect((await cli.type('get server x --as alice')).err).toMatch(
+      /\nsee: mcpctl auth can-i edit servers\/x --as alice --explain\nsee: mcpctl auth can-i edit servers\/y --as alice --explain\n$/,
+    )
+  })
 })
 
 const metadata = (name: string) => ({
