@@ -19,6 +19,7 @@ import { ApiDescription, OpenApiController } from './http/openapi.controller'
 import { OpenStreams } from './http/open-streams'
 import { ResourcesController } from './http/resources.controller'
 import { StatusController } from './http/status.controller'
+import { Watches } from './http/watches'
 import { CredentialChanges } from './identity/credential-changes'
 import { LoginController } from './identity/login.controller'
 import { Logins } from './identity/logins'
@@ -73,6 +74,7 @@ export class AppModule {
       { provide: CredentialChanges, useValue: changes },
       { provide: OpenStreams, useValue: streams },
       ResourceWriter,
+      Watches,
       ApiDescription,
     ]
     return {
