@@ -299,7 +299,7 @@ describe('mistakes', () => {
       projects: [{ name: '-' }],
     }
     expect(await sandbox.type(JSON.stringify(manifest), 'apply', '-f', '-')).toMatchObject({ code: 7, out: '' })
-    expect(await sandbox.must('get', 'all', '-o', 'name')).toBe('server/app\n')
+    expect(await sandbox.must('get', 'servers,projects', '-o', 'name')).toBe('server/app\n')
   })
 
   it('with the credentials or the configuration are told with what to do', async () => {

@@ -70,7 +70,9 @@ describe('the main job, from the first start to the last', () => {
     const clean = await sandbox.must('get', 'all', '-o', 'yaml')
     expect(await sandbox.type(clean, 'apply', '-f', '-')).toEqual({
       code: 0,
-      out: 'server/everything unchanged\nproject/quickstart unchanged\n',
+      out: ['user/admin', 'group/admins', 'server/everything', 'project/quickstart', 'rbac/admins']
+        .map((object) => `${object} unchanged\n`)
+        .join(''),
       err: '',
     })
     const full = await sandbox.must('get', 'servers', '-o', 'json', '--full')
