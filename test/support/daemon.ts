@@ -69,7 +69,7 @@ const capture = () => {
   return { sink, lines }
 }
 
-const configOf = (directory: string, database: TestDatabase, options: DaemonOptions): Config => ({
+const configOf = (directory: string, database: TestDatabase): Config => ({
   host: '127.0.0.1',
   port: 0,
   dataDirectory: directory,
@@ -77,11 +77,9 @@ const configOf = (directory: string, database: TestDatabase, options: DaemonOpti
   databaseUrl: database.url,
   driver: 'process',
   dockerHost: `unix://${join(directory, 'no-engine.sock')}`,
-  writeContext: join(directory, 'config', 'config.json'),
   logLevel: 'trace',
   allowedHosts: [],
   allowLoopbackUrls: false,
-  ...options,
 })
 
 /** Starts mcpd as `run` does, the end by a signal aside. */
@@ -90,15 +88,18 @@ export const startDaemon = async (options: DaemonOptions = {}): Promise<TestDaem
   const database = given ?? (await testDatabase(4))
   const directory = mkdtempSync(join(tmpdir(), 'mcpd-test-'))
   const { sink, lines } = capture()
-  const { writeContext, ...rest } = configOf(directory, database, config)
-  const full = hasContext && writeContext !== undefined ? { ...rest, writeContext } : rest
+  const configFile = join(directory, 'config', 'config.json')
+  const full = {
+    ...configOf(directory, database),
+    ...(hasContext && { writeContext: configFile }),
+    ...config,
+  }
   const logger = pino({ level: full.logLevel, base: null, errorKey: 'error' }, sink)
   mkdirSync(full.dataDirectory, { recursive: true, mode: 0o700 })
   const store = await openStore(full, join(process.cwd(), 'migrations'), toLines(logger))
   const parts = await assemble(full, store, logger)
   const { address, setup } = await serve(parts)
   const leader = leads ? lead(parts, address) : undefined
-  const configFile = writeContext ?? ''
   const token = findConfig(configFile)?.contexts['local']?.token ?? ''
   return {
     address,

@@ -46,10 +46,15 @@ const parseAddress = (server: string): URL => {
   throw usage(`"${server}" is no address; write it like https://mcp.example.com`)
 }
 
+/** That of the context that is named or current; the login may be about to make the one that is named. */
+const knownServer = ({ flags, io: { env } }: Session): string => {
+  const isKnown = Object.hasOwn(readConfig(configPath(env)).contexts, flags.context ?? '')
+  return loadContext({ env, ...(isKnown && { context: flags.context }) }).server
+}
+
 /** The daemon's address without what paths and defaults add to it. */
 const serverOf = (session: Session, given: string | undefined): string => {
-  const { server, context } = session.flags
-  const url = parseAddress(given ?? server ?? loadContext({ context, env: session.io.env }).server)
+  const url = parseAddress(given ?? session.flags.server ?? knownServer(session))
   if (url.username !== '' || url.password !== '')
     throw usage('the address must not hold a name or a password; use --user')
   if (url.protocol === 'http:' && !loopback.test(url.hostname))

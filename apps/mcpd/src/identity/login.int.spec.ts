@@ -39,7 +39,7 @@ describe('a login', () => {
 
   it('ends every session when asked to', async () => {
     const user = await newPerson(daemon)
-    const [first = '', second = ''] = [await sessionOf(daemon, user), await sessionOf(daemon, user)]
+    const [first, second] = [await sessionOf(daemon, user), await sessionOf(daemon, user)]
     expectStatus(200, await daemon.send('/api/v1/logout?all=1', { method: 'POST', headers: bearing(first) }))
     expect([(await whoAmI(first)).status, (await whoAmI(second)).status]).toEqual([401, 401])
   })
@@ -130,9 +130,9 @@ describe('whoever guesses', () => {
     const user = await newPerson(daemon)
     const storm = Array.from({ length: 200 }, () => logIn(daemon, { user, password: 'wrong' }))
     const waits: number[] = []
-    let isOver = false
-    const ended = Promise.all(storm).finally(() => (isOver = true))
-    while (!isOver) {
+    const storming = { isOver: false }
+    const ended = Promise.all(storm).finally(() => (storming.isOver = true))
+    while (!storming.isOver) {
       const started = performance.now()
       expectStatus(200, await daemon.send('/healthz', { headers: nobody }))
       waits.push(performance.now() - started)
@@ -150,7 +150,7 @@ describe('a password', () => {
 
   it('is changed by who knows it, who may end his other sessions', async () => {
     const user = await newPerson(daemon)
-    const [mine = '', elsewhere = ''] = [await sessionOf(daemon, user), await sessionOf(daemon, user)]
+    const [mine, elsewhere] = [await sessionOf(daemon, user), await sessionOf(daemon, user)]
     expectStatus(403, await change(user, mine, { current: 'not this', password: other }))
     expectStatus(422, await change(user, mine, { password: other }))
     expectStatus(200, await change(user, mine, { current: goodPassword, password: other, endSessions: true }))

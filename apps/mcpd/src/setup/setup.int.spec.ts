@@ -74,8 +74,8 @@ describe('a daemon that is nobody’s own', () => {
 
   it('makes one administrator when two are started at once', async () => {
     const database = kept(await testDatabase(8))
-    const daemons = await Promise.all([start({ hasContext: false, database }), start({ hasContext: false, database })])
-    const events = await (daemons[0]?.parts.store.log.read(0n, 100) ?? [])
+    const [daemon] = await Promise.all([start({ hasContext: false, database }), start({ hasContext: false, database })])
+    const events = await daemon.parts.store.log.read(0n, 100)
     const types = events.map(({ type }) => type)
     for (const type of ['UserCreated', 'GroupCreated', 'RbacCreated'])
       expect(types.filter((each) => each === type)).toHaveLength(1)
