@@ -9,6 +9,8 @@ import type {
 import { HttpClient } from './http'
 import type { ApiResponse, HttpOptions } from './http'
 import { linesOf } from './lines'
+import { watchObjects } from './watch'
+import type { WatchEvent, WatchQuery } from './watch'
 
 export interface ListQuery {
   labelSelector?: string | undefined
@@ -111,6 +113,11 @@ export class Client {
       next = more.metadata.continue
     }
     return { ...first, metadata: { resourceVersion: first.metadata.resourceVersion }, items }
+  }
+
+  /** See `watchObjects`. */
+  watch(plural: string, query: WatchQuery): AsyncGenerator<WatchEvent> {
+    return watchObjects(this.http, plural, query)
   }
 
   async get(plural: string, name: string): Promise<ResourceObject> {

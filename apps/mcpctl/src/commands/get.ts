@@ -6,10 +6,13 @@ import { toBundle, toJson } from '../output/bundle'
 import type { Found } from '../output/bundle'
 import { parseFormat } from '../output/format'
 import { printTables } from '../output/objects'
+import type { TableStyle } from '../output/objects'
 import type { Session } from '../session'
 import { findTarget, parseSelection } from '../targets'
 import type { Selection } from '../targets'
 import { selectorOf } from './flags'
+import { requireOne, runWatch } from './get-watch'
+import type { WatchRequest } from './get-watch'
 
 const formats = ['table', 'wide', 'yaml', 'json', 'name'] as const
 
@@ -23,6 +26,9 @@ interface GetFlags {
   labelColumns?: string[]
   full?: boolean
   failEmpty?: boolean
+  watch?: boolean
+  watchOnly?: boolean
+  outputWatchEvents?: boolean
 }
 
 export interface GetRequest {
@@ -40,6 +46,14 @@ export const parseGet = (words: string[], flags: GetFlags): GetRequest => {
     throw usage('name cannot be provided when a selector is specified')
   selectorOf(flags.selector, '-l')
   selectorOf(flags.fieldSelector, '--field-selector')
+  const isWatch = flags.watch || flags.watchOnly
+  if (flags.outputWatchEvents && !isWatch)
+    throw usage('--output-watch-events option can only be used with --watch or --watch-only')
+  if (isWatch)
+    requireOne(
+      selection.kinds,
+      selection.targets?.map(({ name }) => name),
+    )
   return { selection, everything: words[0] === 'all', format: parseFormat(flags.output, formats), flags }
 }
 
@@ -77,6 +91,27 @@ const fetchTargets = async (session: Session, { selection, flags }: GetRequest):
   return { found: [...objects].map(([kind, byUid]) => ({ kind, objects: [...byUid.values()] })), errors }
 }
 
+const styleOf = ({ format, flags, selection }: GetRequest): TableStyle => ({
+  wide: format === 'wide',
+  headers: flags.headers,
+  showLabels: flags.showLabels ?? false,
+  labelColumns: flags.labelColumns ?? [],
+  showKind: selection.kinds.length > 1,
+})
+
+const watchOf = (request: GetRequest): WatchRequest => {
+  const { format, flags, selection } = request
+  return {
+    kind: requireOne(selection.kinds),
+    name: selection.targets?.[0]?.name,
+    labelSelector: flags.selector,
+    fieldSelector: flags.fieldSelector,
+    changesOnly: flags.watchOnly ?? false,
+    ignoreNotFound: flags.ignoreNotFound ?? false,
+    style: { ...styleOf(request), format, events: flags.outputWatchEvents ?? false, full: flags.full ?? false },
+  }
+}
+
 const print = async (session: Session, request: GetRequest, found: Found[]): Promise<void> => {
   const { format, flags, everything } = request
   const clean = found.filter(({ kind }) => !everything || flags.full || kind.applyOrder !== undefined)
@@ -95,18 +130,15 @@ const print = async (session: Session, request: GetRequest, found: Found[]): Pro
       return
     case 'table':
     case 'wide':
-      printTables(session.io, found, {
-        wide: format === 'wide',
-        headers: flags.headers,
-        showLabels: flags.showLabels ?? false,
-        labelColumns: flags.labelColumns ?? [],
-        showKind: request.selection.kinds.length > 1,
-      })
+      printTables(session.io, found, styleOf(request))
   }
 }
 
-/** Prints what was asked for. An empty list is no failure unless `--fail-empty` says so. */
-export const runGet = async (session: Session, request: GetRequest): Promise<void> => {
+/** Prints what was asked for, and with `--watch` what becomes of it. An empty list is no failure unless `--fail-empty` says so. */
+export const runGet = (session: Session, request: GetRequest): Promise<void> =>
+  request.flags.watch || request.flags.watchOnly ? runWatch(session, watchOf(request)) : printOnce(session, request)
+
+const printOnce = async (session: Session, request: GetRequest): Promise<void> => {
   const { found, errors } = await (request.selection.targets ? fetchTargets : fetchKinds)(session, request)
   const isEmpty = found.every(({ objects }) => objects.length === 0)
   const isTable = request.format === 'table' || request.format === 'wide'
@@ -130,6 +162,9 @@ export const define = (command: Command, open: OpenSession, run = runGet): void 
     .option('--show-labels', 'add a column with all labels')
     .option('-L, --label-columns <keys>', 'add a column per label key', collect)
     .option('--full', 'with yaml and json: the whole object, server-owned fields too')
+    .option('-w, --watch', 'go on: print each object again when something happens to it')
+    .option('--watch-only', 'print what happens, and nothing of what is there already')
+    .option('--output-watch-events', 'with --watch or --watch-only: say what happened')
     .option('--fail-empty', 'exit 1 when nothing was found')
     .addHelpText(
       'after',
@@ -138,6 +173,7 @@ Examples:
   mcpctl get servers
   mcpctl get server github -o yaml
   mcpctl get servers,instances -l team=core
+  mcpctl get servers -w --output-watch-events
   mcpctl get all`,
     )
     .action(async (words: string[], flags: GetFlags) => run(open(command), parseGet(words, flags)))

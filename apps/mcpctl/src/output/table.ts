@@ -32,21 +32,29 @@ const cut = (text: string, room: number): string => {
 
 const pad = (text: string, to: number) => text + ' '.repeat(Math.max(0, to - width(text)))
 
-/** Aligned rows, three spaces apart. With `columns`, the terminal's width, the last column alone may be cut. */
-export const formatTable = (rows: readonly (readonly string[])[], columns?: number): string => {
-  const safe = rows.map((row) => row.map(escapeText))
-  const widths: number[] = []
-  for (const row of safe)
-    row.forEach((cell, index) => {
-      if (index < row.length - 1) widths[index] = Math.max(widths[index] ?? 0, width(cell))
-    })
-  return safe
-    .map((row) => {
-      const head = row.slice(0, -1).map((cell, index) => pad(cell, widths[index] ?? 0) + gap)
-      const before = head.join('')
-      const last = row.at(-1) ?? ''
-      const room = columns === undefined ? Infinity : Math.max(4, columns - width(before))
-      return `${before}${room === Infinity ? last : cut(last, room)}`.trimEnd() + '\n'
-    })
-    .join('')
+/** A table that grows: later rows stand below the earlier ones, as far as these left room for them. */
+export class Table {
+  private readonly widths: number[] = []
+
+  /** Aligned rows, three spaces apart. With `columns`, the terminal's width, the last column alone may be cut. */
+  format(rows: readonly (readonly string[])[], columns?: number): string {
+    const safe = rows.map((row) => row.map(escapeText))
+    for (const row of safe)
+      row.forEach((cell, index) => {
+        if (index < row.length - 1) this.widths[index] = Math.max(this.widths[index] ?? 0, width(cell))
+      })
+    return safe.map((row) => this.line(row, columns)).join('')
+  }
+
+  private line(row: readonly string[], columns: number | undefined): string {
+    const head = row.slice(0, -1).map((cell, index) => pad(cell, this.widths[index] ?? 0) + gap)
+    const before = head.join('')
+    const last = row.at(-1) ?? ''
+    const room = columns === undefined ? Infinity : Math.max(4, columns - width(before))
+    return `${before}${room === Infinity ? last : cut(last, room)}`.trimEnd() + '\n'
+  }
 }
+
+/** As one table that is complete. */
+export const formatTable = (rows: readonly (readonly string[])[], columns?: number): string =>
+  new Table().format(rows, columns)
