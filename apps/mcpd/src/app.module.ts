@@ -41,6 +41,23 @@ export interface Opened {
   streams: OpenStreams
 }
 
+/** What mcpd serves besides the kinds' own routes. */
+export const controllers = [
+  HealthController,
+  StatusController,
+  OpenApiController,
+  ApplyController,
+  ParkedController,
+  ModelsController,
+  VerifyController,
+  AuthzController,
+  McpController,
+  LoginController,
+  TokensController,
+  PasswordController,
+  ResourcesController,
+] as const
+
 @Module({})
 class OpenedModule {}
 
@@ -90,21 +107,7 @@ export class AppModule {
         ...kindModules,
       ],
 
-      controllers: [
-        HealthController,
-        StatusController,
-        OpenApiController,
-        ApplyController,
-        ParkedController,
-        ModelsController,
-        VerifyController,
-        AuthzController,
-        McpController,
-        LoginController,
-        TokensController,
-        PasswordController,
-        ResourcesController,
-      ],
+      controllers: [...controllers],
     }
   }
 }
