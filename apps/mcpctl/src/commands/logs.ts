@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import type { Kind, ResourceObject } from '@mcpctl/contracts'
+import type { Kind } from '@mcpctl/contracts'
 import { ConnectionError } from '@mcpctl/client'
 import type { LogLine, LogQuery } from '@mcpctl/client'
 import type { OpenSession } from '../command-file'
@@ -81,16 +81,18 @@ export const parseLogs = (words: string[], flags: LogsFlags, now = Date.now()): 
 
 interface Found {
   kind: Kind
-  object: ResourceObject
+  name: string
 }
 
-/** A bare name means a server, else an instance. Throws NotFound about the first. */
+/** A bare name means a server, else an instance. Whoever may read logs need not see the object: the name counts then. Throws NotFound about the first. */
 const findFirst = async (session: Session, candidates: readonly Target[]): Promise<Found> => {
   let first: unknown
   for (const target of candidates) {
     try {
-      return { kind: target.kind, object: await findTarget(session.client, target, true) }
+      const { metadata } = await findTarget(session.client, target, true)
+      return { kind: target.kind, name: metadata.name }
     } catch (error) {
+      if (isReason(error, 'Forbidden')) return target
       if (!isReason(error, 'NotFound')) throw error
       first ??= error
     }
@@ -98,10 +100,14 @@ const findFirst = async (session: Session, candidates: readonly Target[]): Promi
   throw first
 }
 
-const instanceCount = async (session: Session, { kind, object }: Found): Promise<number> => {
+const instanceCount = async (session: Session, { kind, name }: Found): Promise<number> => {
   if (kind.plural !== 'servers') return 1
-  const list = await session.client.list('instances', { fieldSelector: `spec.server=${object.metadata.name}` })
-  return list.items.length
+  try {
+    return (await session.client.list('instances', { fieldSelector: `spec.server=${name}` })).items.length
+  } catch (error) {
+    if (isReason(error, 'Forbidden')) return 1
+    throw error
+  }
 }
 
 /** Prints lines; names their instance as soon as there is more than one. */
@@ -157,8 +163,8 @@ class Seam {
 }
 
 /** One connection's worth of lines. Throws when it could not be opened or broke. */
-const drain = async (session: Session, { kind, object }: Found, query: LogQuery, take: (line: LogLine) => void) => {
-  for await (const line of session.client.logs(kind.plural, object.metadata.name, query)) take(line)
+const drain = async (session: Session, { kind, name }: Found, query: LogQuery, take: (line: LogLine) => void) => {
+  for await (const line of session.client.logs(kind.plural, name, query)) take(line)
 }
 
 /** Follows across restarts of the daemon; gives up when it stays away for half a minute. */
@@ -198,7 +204,7 @@ export const runLogs = async (session: Session, request: LogsRequest): Promise<v
   const print = linePrinter(session, request, (await instanceCount(session, found)) > 1)
   const query: LogQuery = { follow: request.follow, tail: request.tail, since: request.since }
   if (request.follow) return follow(session, found, query, print)
-  for await (const line of session.client.logs(found.kind.plural, found.object.metadata.name, query)) print(line)
+  for await (const line of session.client.logs(found.kind.plural, found.name, query)) print(line)
 }
 
 export const define = (command: Command, open: OpenSession, run = runLogs): void => {
