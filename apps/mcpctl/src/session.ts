@@ -104,7 +104,7 @@ export class Session {
     const { name } = this.context
     if (tokenFile !== undefined) return `--token-file: name a file with a token of the daemon at ${this.context.server}`
     if (server !== undefined) return `the token is the one of context "${name}"; name another one with --token-file`
-    return `context "${name}" holds no token that this daemon knows; if it runs on this machine: mcpctl down && mcpctl up`
+    return `context "${name}" holds no token that this daemon knows; run: mcpctl login, or on the daemon's own machine: mcpctl down && mcpctl up`
   }
 
   /** Where tables end: they are cut for people only. */

@@ -196,7 +196,10 @@ describe('mcpctl get', () => {
   })
 
   it.each([
-    ['', 'context "local" holds no token that this daemon knows; if it runs on this machine: mcpctl down && mcpctl up'],
+    [
+      '',
+      'context "local" holds no token that this daemon knows; run: mcpctl login, or on the daemon\'s own machine: mcpctl down && mcpctl up',
+    ],
     [' --server SERVER', 'the token is the one of context "local"; name another one with --token-file'],
     [' --token-file FILE', '--token-file: name a file with a token of the daemon at SERVER'],
   ])('says what to do about a token that is refused: get servers%s', async (flags, hint) => {
