@@ -90,7 +90,8 @@ describe('a verification', () => {
         events: head,
         head,
         hash: expect.stringMatching(/^[0-9a-f]{64}$/) as unknown,
-        claims: '2',
+        // The names of the administrator, his group, its binding, and the project.
+        claims: '4',
         seals: 0,
         anchored: false,
       },
