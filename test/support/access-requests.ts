@@ -50,10 +50,15 @@ const change = async ({ world, caller }: Scene, path: string, spec: (item: Item)
   return caller.put(path, { kind, metadata, spec: { ...item.spec, ...spec(item) } }, metadata.resourceVersion)
 }
 
+/** Removes what the fixture holds and the words take away. */
+const isAbsent = (plural: string, name: string): Pick<AccessRequest, 'before'> => ({
+  before: (world) => world.gone(`/${plural}/${name}`),
+})
+
 const one = (word: string, name: string, absent: boolean): AccessRequest => {
   const plural = pluralOf(word)
   return {
-    ...(absent && { before: (world) => world.gone(`/${plural}/${name}`) }),
+    ...(absent && isAbsent(plural, name)),
     http: async ({ world, caller }) => caller.get(`/${plural}/${await nameOf(world, plural, name)}`),
     cli: async ({ world }) => ({ args: ['get', word, await nameOf(world, plural, name), '-o', 'name'] }),
   }
@@ -109,13 +114,10 @@ const scale = (name: string, replicas: number): AccessRequest => ({
 
 const editServer = (name: string, spec: object): AccessRequest => ({
   http: (scene) => change(scene, `/servers/${name}`, () => spec),
-  cli: async ({ world }) => {
-    const item = await world.read(`/servers/${name}`)
-    return {
-      args: ['apply', '-f', '-'],
-      input: JSON.stringify({ servers: [{ name, labels: item.metadata.labels, ...item.spec, ...spec }] }),
-    }
-  },
+  cli: async ({ world }) => ({
+    args: ['apply', '-f', '-'],
+    input: JSON.stringify({ servers: [{ ...(await world.manifestOf('servers', name)), ...spec }] }),
+  }),
 })
 
 const remove = (word: string, name: string): AccessRequest => {
@@ -214,6 +216,38 @@ const selfService: AccessRequest = {
   cli: () => ({ args: ['auth', 'whoami'] }),
 }
 
+const applyBoth = (one: string, other: string): AccessRequest => {
+  const wanted = (world: AccessWorld, name: string) => world.manifestOf('servers', name)
+  const manifest = async (world: AccessWorld) => ({
+    servers: [{ ...(await wanted(world, one)), labels: { both: 'yes' } }, idleServer(other)],
+  })
+  return {
+    http: async ({ world, caller }) => caller.apply(await manifest(world)),
+    cli: async ({ world }) => ({ args: ['apply', '-f', '-'], input: JSON.stringify(await manifest(world)) }),
+  }
+}
+
+const createUser = (name: string, group: string): AccessRequest => {
+  const groups = async (world: AccessWorld) => {
+    if (group === '') return {}
+    const found = await world.manifestOf('groups', group)
+    return { groups: [{ ...found, members: [...(found['members'] as unknown[]), name] }] }
+  }
+  const manifest = async (world: AccessWorld) => ({ users: [{ name, type: 'human' }], ...(await groups(world)) })
+  return {
+    http: async ({ world, caller }) => caller.apply(await manifest(world)),
+    cli: async ({ world }) => ({ args: ['apply', '-f', '-'], input: JSON.stringify(await manifest(world)) }),
+  }
+}
+
+const disable = (name: string): AccessRequest => {
+  const users = [{ name, type: 'human', enabled: false }]
+  return {
+    http: (scene) => change(scene, `/users/${name}`, () => ({ enabled: false })),
+    cli: () => ({ args: ['apply', '-f', '-'], input: JSON.stringify({ users }) }),
+  }
+}
+
 const describeUser = (name: string): AccessRequest => ({
   http: ({ caller }) =>
     allOf(
@@ -231,13 +265,36 @@ const rows: Row[] = [
   [/^get -w (\w+)$/, watch],
   [/^get (servers|projects|instances|users|groups|rbac)$/, list],
   [/^get (\w+) (\S+)( \(not there\))?$/, (word, name, absent) => one(word, name, absent !== '')],
-  [/^create server (\S+)( --dry-run=server)?$/, (name, dryRun) => createServer(name, dryRun !== '')],
+  [
+    /^create server (\S+)( --dry-run=server)?( \(not there\))?$/,
+    (name, dryRun, absent) => ({
+      ...(absent !== '' && isAbsent('servers', name)),
+      ...createServer(name, dryRun !== ''),
+    }),
+  ],
   [/^create instance (\S+)$/, (name) => ({ http: ({ caller }) => caller.post('/instances', { name }) })],
   [/^apply (\S+) \(exists\)$/, applyServer],
   [/^scale (?:server )?(\S+)(?: --replicas (\d+))?$/, (name, to) => scale(name, Number(to === '' ? 2 : to))],
   [/^edit server (\S+)$/, (name) => editServer(name, { args: ['stdio', '--edited'] })],
   [/^edit (\S+): only replicas$/, (name) => editServer(name, { replicas: 2 })],
   [/^edit (\S+): new image$/, (name) => editServer(name, { package: packageOf('memory'), args: [] })],
+  [
+    /^edit instance (\S+)$/,
+    (name) => ({
+      http: async ({ world, caller }) => caller.put(`/instances/${await nameOf(world, 'instances', name)}`, {}),
+    }),
+  ],
+  [/^apply (\S+) and (\S+)$/, applyBoth],
+  [/^create user (\S+)(?: in group (\S+))?$/, createUser],
+  [/^disable (\S+)$/, disable],
+  [
+    /^create token(?: for (\S+))?$/,
+    (user) => ({ http: ({ caller }) => caller.post('/tokens', user === '' ? {} : { user }) }),
+  ],
+  [
+    /^can-i of (\S+)$/,
+    (user) => ({ http: ({ caller }) => caller.post('/authz/can-i', { verb: 'view', kind: 'servers', user }) }),
+  ],
   [/^delete (\w+) --all$/, removeAll],
   [/^delete (server|instance|project|user|group|rbac) (\S+)$/, remove],
   [/^tools\/call (?:on )?(\S+)(?: server endpoint| \(server endpoint\))?$/, (name) => callTool(`servers/${name}`)],

@@ -137,6 +137,12 @@ export class AccessWorld {
     })
   }
 
+  /** An object as a manifest holds it. */
+  async manifestOf(plural: string, name: string): Promise<Record<string, unknown>> {
+    const { metadata, spec } = await this.read(`/${plural}/${name}`)
+    return { name, labels: metadata.labels, ...spec }
+  }
+
   async read(path: string): Promise<Item> {
     return this.root.must(this.root.get(path))
   }
