@@ -6,42 +6,6 @@ import { Rights } from './rights'
 /** Everybody who has shown a valid token is in it. */
 export const everybody = 'system:authenticated'
 
-/** When something was granted, where in the log, and by whom. */
-export interface Granted {
-  position: bigint
-  at: string
-  by: string
-}
-
-export interface UserFact {
-  uid: string
-  name: string
-  type: UserType
-  enabled: boolean
-  hasPassword: boolean
-  /** RFC 3339, of the latest setup code that was not used. */
-  codeUntil?: string
-  codeId?: string
-  /** Ids of tokens that the daemon renews for its OS user. */
-  localTokens: readonly string[]
-  /** Position of the event that ended every session and token issued before. */
-  endedAt?: bigint
-}
-
-export interface GroupFact {
-  uid: string
-  name: string
-  /** By uid of the member. */
-  members: ReadonlyMap<string, Granted & { name: string }>
-}
-
-export interface RbacFact {
-  uid: string
-  name: string
-  subjects: readonly SubjectRef[]
-  entries: readonly (Granted & { entry: Entry })[]
-}
-
 /** An entry as it reaches a user: by which binding, and through which group. */
 export interface Grant {
   entry: Entry
@@ -49,6 +13,7 @@ export interface Grant {
   /** Place among the binding's roles or its operations, from 0. */
   index: number
   granted: Granted
+  /** Nobody was ever made a member of the group of everybody: there `since` and `by` are empty. */
   via?: { group: string; since: string; by: string }
 }
 
@@ -123,7 +88,8 @@ export class AccessFacts {
       const { at, by } = group.members.get(uid) ?? { at: '', by: '' }
       return this.grantsOf(group.uid).map((grant) => ({ ...grant, via: { group: group.name, since: at, by } }))
     })
-    return [...direct, ...inherited, ...this.grantsOf(everybody)]
+    const via = { group: everybody, since: '', by: '' }
+    return [...direct, ...inherited, ...this.grantsOf(everybody).map((grant) => ({ ...grant, via }))]
   }
 
   /** The entries of a user or group itself. */
@@ -248,13 +214,6 @@ export class AccessFacts {
   }
 }
 
-/** Whether somebody can become this user: with a password, a session that renews itself, or a setup code that is still good. */
-export const canLogIn = ({ type, enabled, hasPassword, localTokens, codeUntil }: UserFact, now: string): boolean =>
-  type === 'human' && enabled && (hasPassword || localTokens.length > 0 || (codeUntil !== undefined && codeUntil > now))
-
-const grantedBy = ({ position, at, by }: Placed): Granted => ({ position, at, by })
-
-/** The entries of a binding, each with its place. */
 export const grantsIn = ({ uid, name, entries }: RbacFact): Grant[] => {
   const next = { roles: 0, operations: 0 }
   return entries.map(({ entry, ...granted }) => ({
@@ -265,60 +224,7 @@ export const grantsIn = ({ uid, name, entries }: RbacFact): Grant[] => {
   }))
 }
 
-const userAfter = (
-  user: UserFact,
-  event: Exclude<UserEvent, { type: 'UserCreated' | 'UserDeleted' }> & Placed,
-): UserFact => {
-  switch (event.type) {
-    case 'UserDisabled': {
-      const { codeUntil: _until, codeId: _id, ...rest } = user
-      return { ...rest, enabled: false, localTokens: [], endedAt: event.position }
-    }
-    case 'UserEnabled':
-      return { ...user, enabled: true }
-    case 'PasswordSet':
-      return { ...user, hasPassword: true }
-    case 'SetupCodeIssued':
-      return { ...user, codeUntil: event.data.expiresAt, codeId: event.data.id }
-    case 'SetupCodeUsed': {
-      const { codeUntil: _until, codeId: _id, ...rest } = user
-      return rest
-    }
-    case 'TokenIssued':
-      return event.data.local ? { ...user, localTokens: [...user.localTokens, event.data.id] } : user
-    case 'TokenRevoked':
-      return { ...user, localTokens: user.localTokens.filter((id) => id !== event.data.id) }
-    case 'UserLabelled':
-    case 'UserProfileChanged':
-      return user
-  }
-}
-
-const rbacAfter = (
-  rbac: RbacFact,
-  event: Exclude<RbacEvent, { type: 'RbacCreated' | 'RbacDeleted' }> & Placed,
-): RbacFact => {
-  switch (event.type) {
-    case 'RbacSubjectAdded':
-      return { ...rbac, subjects: [...rbac.subjects, event.data] }
-    case 'RbacSubjectRemoved':
-      return { ...rbac, subjects: rbac.subjects.filter(({ uid }) => uid !== event.data.uid) }
-    case 'RbacEntryGranted':
-      return { ...rbac, entries: [...rbac.entries, { entry: event.data, ...grantedBy(event) }] }
-    case 'RbacEntryRevoked':
-      return { ...rbac, entries: rbac.entries.filter(({ entry }) => !sameEntry(entry, event.data)) }
-    case 'RbacLabelled':
-      return rbac
-  }
-}
-
 const isUserEvent = (event: PlacedEvent): event is UserEvent & Placed =>
   /^(User|Password|SetupCode|Token)/.test(event.type)
 const isGroupEvent = (event: PlacedEvent): event is GroupEvent & Placed => event.type.startsWith('Group')
 
-/** The line that would allow it. */
-export const createRbacLine = (entry: Entry, user: string): string => {
-  const name = `${user}-${entryText(entry).replaceAll(/[^a-z0-9]+/g, '-')}`.slice(0, 63).replace(/-$/, '')
-  const what = isRole(entry) ? `--binding ${entryText(entry)}` : `--operation ${entryText(entry).slice('op '.length)}`
-  return `mcpctl create rbac ${name} --subject User:${user} ${what}`
-}

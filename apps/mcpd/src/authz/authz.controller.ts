@@ -11,6 +11,7 @@ import {
 import { ApiBody, ApiDefaultResponse, ApiOperation, ApiQuery, ApiResponse } from '@nestjs/swagger'
 import { Objects } from '@mcpctl/read-model'
 import { Authorize } from '@mcpctl/resource'
+import pLimit from 'p-limit'
 import { answers, refusals } from '../admin/admin.openapi'
 import type { AuthenticatedRequest } from '../http/guards'
 import { STORE, type Store } from '../store/store'
@@ -20,6 +21,8 @@ import { denialsOf } from './denials'
 import { positionAt } from './moment'
 import { askOf, questionOf } from './question'
 import { accessOfGroup, accessOfRbac, accessOfUser, entryRecord, grantRecord } from './records'
+
+const MOST_WAITING = 16
 
 interface Whose {
   user?: unknown
@@ -32,6 +35,9 @@ interface Whose {
 @Authorize('inside')
 @ApiDefaultResponse(refusals)
 export class AuthzController {
+  /** Former rights are folded from the start of the log: anybody may ask, but not all at once. */
+  private readonly folding = pLimit(1)
+
   constructor(
     @Inject(STORE) private readonly store: Store,
     private readonly objects: Objects,
@@ -45,10 +51,11 @@ export class AuthzController {
   async canI(@Body() body: unknown, @Req() request: AuthenticatedRequest): Promise<CanIAnswer> {
     const question = questionOf(body)
     const asker = askerOf(request)
-    const ask = await this.placed(askOf(question, this.kinds()))
+    const wanted = askOf(question, this.kinds())
     const user = question.user ?? asker.name
     const isOwn = user === asker.name
     if (!isOwn) refuseStrangers(asker, user)
+    const ask = await this.placed(wanted, asker, isOwn)
     const facts = await this.factsAt(question.at)
     const uid = isOwn ? asker.uid : facts.uidOf('User', user)
     const found = uid === undefined ? undefined : facts.user(uid)
@@ -69,7 +76,7 @@ export class AuthzController {
     const asker = askerOf(request)
     refuseUnless(asker, { role: 'view', kind: 'users' })
     refuseUnless(asker, { role: 'view', kind: 'rbac' })
-    const ask = await this.placed(askOf(question, this.kinds()))
+    const ask = await this.placed(askOf(question, this.kinds()), asker)
     const found = whoCan(await this.factsAt(question.at), ask)
     return {
       asked: entryRecord(entryFor(ask)),
@@ -120,17 +127,27 @@ export class AuthzController {
     return this.store.resources.all().map(({ kind }) => kind)
   }
 
-  /** The question about an instance with the server that it belongs to, whose rights hold for it too. */
-  private async placed(ask: Ask): Promise<Ask> {
+  /**
+   * The question about an instance with the server that it belongs to, whose rights hold for it too. Whoever may neither see it nor do what he
+   * asks about learns nothing of it, its existence included.
+   */
+  private async placed(ask: Ask, { rights }: Asker, isOwn = false): Promise<Ask> {
     if (ask.kind !== 'instances' || ask.name === undefined) return ask
     const owner = (await this.objects.find('Instance', ask.name))?.spec['server']
-    return typeof owner === 'string' ? { ...ask, owner } : ask
+    if (typeof owner !== 'string') return ask
+    const placed = { ...ask, owner }
+    const isSeen = rights.allows({ role: 'view', kind: 'instances', name: ask.name, owner })
+    return isSeen || (isOwn && rights.allows(placed)) ? placed : ask
   }
 
   private async factsAt(at: string | undefined): Promise<AccessFacts> {
     const { directory, log } = this.store
     if (at === undefined) return (await directory.current()).facts
-    return directory.at(await positionAt(log, at))
+    if (this.folding.pendingCount >= MOST_WAITING)
+      throw new DomainError('TooManyRequests', 'too many ask about former rights just now; try again in a moment', {
+        retryAfter: 1,
+      })
+    return this.folding(async () => directory.at(await positionAt(log, at)))
   }
 }
 

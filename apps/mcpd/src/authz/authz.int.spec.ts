@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import type { CanIAnswer, EffectiveAccess, WhoCanAnswer } from '@mcpctl/contracts'
 import { Ajv2020 } from 'ajv/dist/2020'
+import { v7 as uuidv7 } from 'uuid'
+import type { JsonObject } from '@mcpctl/event-store'
 import { eventually } from '@mcpctl/event-store/testing/eventually'
 import {
   expectStatus,
@@ -10,6 +12,7 @@ import {
   type Sent,
   type TestDaemon,
 } from '../../../../test/support/daemon'
+import golden from '../../../../test/events/InstanceScheduled.v1.json' with { type: 'json' }
 import { position } from '../../../../test/support/log'
 
 let daemon: TestDaemon
@@ -38,6 +41,19 @@ const mark = async (name: keyof typeof marks) => {
   marks[name] = { position: await position(daemon), at: new Date().toISOString() }
 }
 const entries = ({ paths }: CanIAnswer) => paths.map(({ entry }) => entry.text)
+
+/** An instance of a server, as the reconciler would have scheduled it. */
+const scheduled = async (server: string): Promise<string> => {
+  const name = `${server}-ab12-0`
+  const data = { ...(golden.data as JsonObject), name, server: { uid: uuidv7(), name: server } }
+  const meta = { actor: { uid: uuidv7(), name: 'system:reconciler' } }
+  const claims = [{ op: 'take' as const, scope: 'name', key: `instance/${name}` }]
+  const event = { id: uuidv7(), type: golden.type, schemaVersion: golden.schemaVersion, data, meta, claims }
+  const stream = { streamId: `instance-${uuidv7()}`, category: 'instance', expected: 'none' as const, events: [event] }
+  await daemon.parts.store.log.append({ streams: [stream] })
+  await eventually(async () => (await send(`instances/${name}`)).status === 200)
+  return name
+}
 
 beforeAll(async () => {
   daemon = await startDaemon()
@@ -152,6 +168,35 @@ describe('can-i', () => {
     expect((await as('alice', 'servers/github', put)).status).toBe(404)
     expect((await canI('narrow', { verb: 'get', kind: 'servers' })).allowed).toBe(true)
     expect((await effective('narrow')).scopes).toEqual(['view:servers'])
+  })
+
+  it('about an instance counts what is held on its server, and tells nobody else that there is one', async () => {
+    const name = await scheduled('github')
+    expect(entries(await canI('alice', { verb: 'get', kind: 'instance', name }))).toEqual([
+      'view:servers',
+      'edit:servers:github',
+    ])
+    expect((await canI('alice', { verb: 'delete', kind: 'instance', name })).allowed).toBe(true)
+    expect(entries(await canI('alice', { verb: 'logs', kind: 'instance', name }))).toEqual(['logs:servers/github'])
+    expect((await as('alice', `instances/${name}`)).status).toBe(200)
+    const about = async (instance: string) => {
+      const question = { verb: 'get', kind: 'instances', name: instance }
+      const asked = [await canI('bob', question), await canI('oscar', { ...question, user: 'alice' })]
+      return JSON.stringify(asked).replaceAll(instance, 'NAME')
+    }
+    expect(await about(name)).toBe(await about('github-0000-0'))
+    expect((await as('bob', `instances/${name}`)).status).toBe(403)
+  })
+
+  it('counts what everybody is granted', async () => {
+    const subjects = [{ kind: 'Group', name: 'system:authenticated' }]
+    await apply({
+      rbac: [{ name: 'all', subjects, bindings: [{ role: 'view', resource: 'projects', name: 'lobby' }] }],
+    })
+    const answer = await canI('bob', { verb: 'get', kind: 'projects', name: 'lobby' })
+    expect(answer).toMatchObject({ allowed: true, paths: [{ rbac: 'all', via: { group: 'system:authenticated' } }] })
+    expect((await effective('bob')).inherited).toMatchObject([{ rbac: 'all', via: { group: 'system:authenticated' } }])
+    expectStatus(200, await send('rbac/all', { method: 'DELETE' }))
   })
 
   it('answers for whom one impersonates', async () => {
