@@ -10,6 +10,7 @@ import {
   type TestDaemon,
 } from '../../../../test/support/daemon'
 import { eventually } from '@mcpctl/event-store/testing/eventually'
+import { statusOfRaw } from '../../../../test/support/raw-http'
 import { OpenStreams } from './open-streams'
 
 let daemon: TestDaemon
@@ -222,6 +223,13 @@ describe('impersonation', () => {
       )
   })
   it('B10 wants one name', async () => {
+    const lines = ['GET /api/v1/servers HTTP/1.1', `authorization: Bearer ${tokens.get('zoe') ?? ''}`]
+    const raw = (...more: string[]) => statusOfRaw(daemon.address, [...lines, ...more])
+    expect(await raw('impersonate-user: alice', 'Impersonate-User: alice')).toBe(400)
+    expect(await raw('impersonate-user:')).toBe(400)
+    expect(await raw('impersonate-user: alice', 'impersonate-group: admins', 'impersonate-group:')).toBe(400)
+    expect(await raw('impersonate-user: alice', 'impersonate-group: admins', 'impersonate-group: admins2')).toBe(200)
+    expect(await raw('impersonate-user: alice')).toBe(200)
     expectStatus(400, await as('zoe', '/api/v1/servers', { headers: { 'impersonate-user': 'a b' } }))
     expectStatus(400, await as('zoe', '/api/v1/servers', { headers: { 'impersonate-group': 'admins' } }))
     expectStatus(
@@ -235,6 +243,8 @@ describe('impersonation', () => {
     const more = { headers: { 'impersonate-user': 'alice', 'impersonate-group': 'admins' } }
     expectStatus(200, await as('zoe', '/api/v1/rbac', more))
     expectStatus(403, await as('ivan', '/api/v1/rbac', more))
+    const both = { headers: { ...more.headers, 'impersonate-group': 'admins, admins2' } }
+    expectStatus(200, await as('zoe', '/api/v1/servers/github/logs', both, second))
   })
 })
 

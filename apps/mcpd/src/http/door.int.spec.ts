@@ -359,7 +359,6 @@ describe('a URL', () => {
     [`${path}?fieldSelector=__proto__%3Da`, 400],
     [`${path}?fieldSelector=constructor%3Da`, 400],
     [`${path}?lablSelector=a`, 400],
-    [`${path}?watch=1`, 400],
     [`${path}?continue=abc`, 400],
     [
       `${path}?continue=${Buffer.from('{"epoch":1,"position":"1; drop table","after":"","filter":""}').toString('base64url')}`,

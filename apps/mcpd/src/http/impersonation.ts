@@ -24,7 +24,8 @@ export const impersonationOf = (request: FastifyRequest): Impersonation | undefi
   )
   if (unknown !== undefined) throw new DomainError('BadRequest', `header ${unknown} is not supported`)
   const users = sent(request, USER)
-  const groups = sent(request, GROUP)
+  // One daemon hands requests on to another, with what was several headers in one.
+  const groups = sent(request, GROUP).flatMap((names) => names.split(/ *, */))
   const [user] = users
   if (user === undefined && groups.length === 0) return undefined
   if (user === undefined || users.length > 1)
