@@ -163,11 +163,7 @@ export class Objects {
     { labelSelector = '', fieldSelector = '' }: ListQuery,
     { token, scopes, limit }: { token: PageToken | undefined; scopes: readonly ReadScope[]; limit: number },
   ) {
-    const conditions = [
-      ...labelConditions(labelSelector),
-      ...fieldConditions(fieldSelector),
-      ...scopes.map(isWithin),
-    ]
+    const conditions = [...labelConditions(labelSelector), ...fieldConditions(fieldSelector), ...scopes.map(isWithin)]
     const select = this.database
       .selectFrom('rm.object')
       .select(['name', 'object', this.reached().as('position')])

@@ -66,7 +66,9 @@ export class TestDaemon {
 
   /** Method and path of each mutation, in order. */
   get mutations(): string[] {
-    return this.requests.filter(({ method, path }) => method !== 'GET' && path !== question).map(({ method, path }) => `${method} ${path}`)
+    return this.requests
+      .filter(({ method, path }) => method !== 'GET' && path !== question)
+      .map(({ method, path }) => `${method} ${path}`)
   }
 
   private async serve(message: IncomingMessage, response: ServerResponse): Promise<void> {
