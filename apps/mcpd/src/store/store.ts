@@ -67,14 +67,7 @@ const connect = async (
   url: string,
   { embedded, logger }: { embedded: EmbeddedPostgres | undefined; logger: Logger },
 ): Promise<Store> => {
-  const pool = createPool(url, {
-    applicationName: 'mcpd',
-    role: 'mcpd_app',
-    max: POOL_SIZE,
-    onError: (error) => {
-      logger.warn(`a database connection was lost: ${error.message}`)
-    },
-  })
+  const pool = openPool(url, logger)
   const log = new PostgresEventLog({ pool })
   const { id, epoch } = await log.store()
   const resources = new Resources(all)
@@ -116,6 +109,16 @@ const connect = async (
     },
   }
 }
+
+const openPool = (url: string, logger: Logger): Pool =>
+  createPool(url, {
+    applicationName: 'mcpd',
+    role: 'mcpd_app',
+    max: POOL_SIZE,
+    onError: (error) => {
+      logger.warn(`a database connection was lost: ${error.message}`)
+    },
+  })
 
 const warnOfParked =
   (logger: Logger) =>
