@@ -34,7 +34,12 @@ const pad = (text: string, to: number) => text + ' '.repeat(Math.max(0, to - wid
 
 /** A table that grows: later rows stand below the earlier ones, as far as these left room for them. */
 export class Table {
-  private readonly widths: number[] = []
+  private readonly widths: number[]
+
+  /** `atLeast`: how wide the first columns are whatever comes. */
+  constructor(atLeast: readonly number[] = []) {
+    this.widths = [...atLeast]
+  }
 
   /** Aligned rows, three spaces apart. With `columns`, the terminal's width, the last column alone may be cut. */
   format(rows: readonly (readonly string[])[], columns?: number): string {

@@ -17,14 +17,16 @@ export interface WatchedStyle extends TableStyle {
 
 /** Prints objects one after the other as something happens to them: rows of one table, or documents. */
 export class WatchedOutput {
-  private readonly table = new Table()
+  private readonly table: Table
   private isFirst = true
 
   constructor(
     private readonly session: Session,
     private readonly kind: Kind,
     private readonly style: WatchedStyle,
-  ) {}
+  ) {
+    this.table = new Table(style.events ? ['MODIFIED'.length] : [])
+  }
 
   async print(happenings: readonly (readonly [Happening, ResourceObject])[]): Promise<void> {
     const { format } = this.style
