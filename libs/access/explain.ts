@@ -1,6 +1,7 @@
 import { entryText, isRole, type Entry } from './entry'
-import { createRbacLine, type AccessFacts, type Grant, type UserFact } from './facts'
-import { matches, type Ask } from './rights'
+import type { UserFact } from './fact'
+import type { AccessFacts, Grant } from './facts'
+import { matches, type Ask, type OperationAsk, type RoleAsk } from './rights'
 
 /** Why somebody may, or may not. */
 export interface Explanation {
@@ -28,19 +29,19 @@ export const explain = (facts: AccessFacts, user: UserFact, ask: Ask): Explanati
 }
 
 /** The narrowest entry that allows what is asked. */
-export const entryFor = (ask: Ask): Entry => {
-  const name = ask.owner ?? ask.name
-  if ('role' in ask) {
-    const viaServer = ask.kind === 'instances' && ask.role === 'view' && ask.owner !== undefined
-    const resource = viaServer ? 'servers' : ask.kind
-    return { role: ask.role, resource, ...(name !== undefined && { name }) }
-  }
-  const resource = ask.kind === 'instances' && ask.owner !== undefined ? 'servers' : ask.kind
-  return {
-    action: ask.action,
-    ...(resource !== undefined && { resource }),
-    ...(resource !== undefined && name !== undefined && { name }),
-  }
+export const entryFor = (ask: Ask): Entry => ('role' in ask ? roleEntryFor(ask) : operationEntryFor(ask))
+
+const named = (name: string | undefined) => (name === undefined ? {} : { name })
+
+const roleEntryFor = ({ role, kind, name, owner }: RoleAsk): Entry => {
+  const resource = kind === 'instances' && role === 'view' && owner !== undefined ? 'servers' : kind
+  return { role, resource, ...named(owner ?? name) }
+}
+
+const operationEntryFor = ({ action, kind, name, owner }: OperationAsk): Entry => {
+  if (kind === undefined) return { action }
+  if (kind === 'instances' && owner !== undefined) return { action, resource: 'servers', name: owner }
+  return { action, resource: kind, ...named(name) }
 }
 
 const closeness = (entry: Entry, ask: Ask): number => {
@@ -94,3 +95,10 @@ export const accessChanges = (before: AccessFacts, after: AccessFacts, users: It
 
 const entriesOf = (facts: AccessFacts, uid: string) =>
   new Set(facts.grantsOfUser(uid).map(({ entry }) => entryText(entry)))
+
+/** The line that would allow it. */
+const createRbacLine = (entry: Entry, user: string): string => {
+  const name = `${user}-${entryText(entry).replaceAll(/[^a-z0-9]+/g, '-')}`.slice(0, 63).replace(/-$/, '')
+  const what = isRole(entry) ? `--binding ${entryText(entry)}` : `--operation ${entryText(entry).slice('op '.length)}`
+  return `mcpctl create rbac ${name} --subject User:${user} ${what}`
+}

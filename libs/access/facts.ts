@@ -1,5 +1,15 @@
-import { entryText, isRole, sameEntry, type Entry } from './entry'
-import type { GroupEvent, Placed, PlacedEvent, RbacEvent, SubjectRef, UserEvent, UserType } from './events'
+import { isRole, type Entry } from './entry'
+import type { GroupEvent, Placed, PlacedEvent, RbacEvent, SubjectRef, UserEvent } from './events'
+import {
+  canLogIn,
+  grantedBy,
+  rbacAfter,
+  userAfter,
+  type Granted,
+  type GroupFact,
+  type RbacFact,
+  type UserFact,
+} from './fact'
 import { LayeredMap, LayeredSets } from './layered-map'
 import { Rights } from './rights'
 
@@ -149,7 +159,7 @@ export class AccessFacts {
     }
     const user = this.users.get(uid)
     if (!user) return
-    if (event.type !== 'UserDeleted') return void this.users.set(uid, userAfter(user, event))
+    if (event.type !== 'UserDeleted') return this.users.set(uid, userAfter(user, event))
     this.users.delete(uid)
     this.names.delete(`User/${user.name}`)
   }
@@ -214,6 +224,7 @@ export class AccessFacts {
   }
 }
 
+/** The entries of a binding, each with its place. */
 export const grantsIn = ({ uid, name, entries }: RbacFact): Grant[] => {
   const next = { roles: 0, operations: 0 }
   return entries.map(({ entry, ...granted }) => ({
@@ -227,4 +238,3 @@ export const grantsIn = ({ uid, name, entries }: RbacFact): Grant[] => {
 const isUserEvent = (event: PlacedEvent): event is UserEvent & Placed =>
   /^(User|Password|SetupCode|Token)/.test(event.type)
 const isGroupEvent = (event: PlacedEvent): event is GroupEvent & Placed => event.type.startsWith('Group')
-

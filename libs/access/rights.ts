@@ -19,27 +19,51 @@ export interface OperationAsk {
 
 export type Ask = RoleAsk | OperationAsk
 
-/** Whether one entry allows what is asked. `Rights` answers the same for many at once. */
-export const matches = (entry: Entry, ask: Ask): boolean => {
-  if ('role' in ask) return isRole(entry) && matchesRole(entry, ask)
-  if (isRole(entry) || (entry.action !== '*' && entry.action !== ask.action)) return false
-  const { resource, name } = entry
-  if (resource === undefined) return true
-  if (resource === ask.kind && (name === undefined || name === ask.name)) return true
-  return (
-    ask.kind === 'instances' && resource === 'servers' && ask.owner !== undefined && (name ?? ask.owner) === ask.owner
-  )
+/** One place where what is asked may be allowed. */
+interface Way<What> {
+  what: What
+  kind?: string | undefined
+  name?: string | undefined
 }
 
-const matchesRole = ({ role, resource, name }: RoleEntry, ask: RoleAsk): boolean => {
-  const gives = (asked: Role) => role === asked || (role === 'edit' && asked === 'view')
-  if (resource === '*') return gives(ask.role) || (ask.kind === 'instances' && ask.role === 'delete' && role === 'edit')
-  if (resource === ask.kind && gives(ask.role))
-    return name === undefined || name === ask.name || (ask.kind === 'instances' && name === ask.owner)
-  if (ask.kind !== 'instances' || resource !== 'servers') return false
-  const asOwner = ask.role === 'view' ? gives('view') : ask.role === 'delete' && role === 'edit'
-  return asOwner && (name === undefined || name === ask.owner)
+/** Who sees a server sees its instances; who may edit it could restart it anyway. */
+const asOwner: Partial<Record<Role, Role>> = { view: 'view', delete: 'edit' }
+
+/** An instance is reached by its own name, by that of its server, and by rights on the server itself. */
+const waysOfRole = ({ role, kind, name, owner }: RoleAsk): Way<Role>[] => {
+  const itself = { what: role, kind, name }
+  if (kind !== 'instances') return [itself]
+  const onServer = asOwner[role]
+  return [
+    itself,
+    ...(owner === undefined ? [] : [{ what: role, kind, name: owner }]),
+    ...(onServer === undefined ? [] : [{ what: onServer, kind: 'servers', name: owner }]),
+  ]
 }
+
+const waysOfOperation = ({ action, kind, name, owner }: OperationAsk): Way<Action>[] => [
+  { what: action, kind, name },
+  ...(kind === 'instances' && owner !== undefined ? [{ what: action, kind: 'servers', name: owner }] : []),
+]
+
+/** Whether one entry allows what is asked. `Rights` answers the same for many at once. */
+export const matches = (entry: Entry, ask: Ask): boolean => {
+  if (isRole(entry)) return 'role' in ask && waysOfRole(ask).some((way) => matchesRole(entry, way))
+  return 'action' in ask && waysOfOperation(ask).some((way) => matchesOperation(entry, way))
+}
+
+const matchesRole = ({ role, resource, name }: RoleEntry, way: Way<Role>): boolean => {
+  if (role !== way.what && !(role === 'edit' && way.what === 'view')) return false
+  return resource === '*' || isAt({ resource, name }, way)
+}
+
+const matchesOperation = ({ action, resource, name }: OperationEntry, way: Way<Action>): boolean => {
+  if (action !== '*' && action !== way.what) return false
+  return resource === undefined || isAt({ resource, name }, way)
+}
+
+const isAt = (place: { resource: string; name: string | undefined }, { kind, name }: Way<unknown>): boolean =>
+  place.resource === kind && (place.name === undefined || place.name === name)
 
 /** Where a role holds: everywhere, or on what bears these names, or, of instances, on those of these servers. */
 export interface Scope {
@@ -115,9 +139,7 @@ export class Rights {
     if (!isRole(entry)) return this.coversOperation(entry)
     const { role, resource, name } = entry
     if (resource === '*') return holds(this.held('*').all, role)
-    const isInstance = resource === 'instances' && (role === 'view' || role === 'delete')
-    const ofOwner = isInstance && this.allowsRole({ role: role === 'view' ? 'view' : 'edit', kind: 'servers' })
-    return ofOwner || this.allowsRole({ role, kind: resource, ...(name !== undefined && { name }) })
+    return this.allowsRole({ role, kind: resource, ...(name !== undefined && { name }) })
   }
 
   /** All five roles on everything, and every action. */
@@ -150,29 +172,20 @@ export class Rights {
     return this.kinds.get(kind) ?? none
   }
 
-  private allowsRole({ role, kind, name, owner }: RoleAsk): boolean {
-    const held = this.held(kind)
-    if (holds(held.all | this.held('*').all, role)) return true
-    if (name !== undefined && holds(held.names.get(name) ?? 0, role)) return true
-    if (kind !== 'instances') return false
-    if (owner !== undefined && holds(held.names.get(owner) ?? 0, role)) return true
-    // Who sees a server sees its instances; who may edit it could restart it anyway.
-    const asOwner = role === 'view' ? 'view' : role === 'delete' ? 'edit' : undefined
-    return (
-      asOwner !== undefined &&
-      this.allowsRole({ role: asOwner, kind: 'servers', ...(owner !== undefined && { name: owner }) })
-    )
+  private allowsRole(ask: RoleAsk): boolean {
+    return waysOfRole(ask).some(({ what, kind, name }) => {
+      const held = this.held(kind ?? '*')
+      return holds(held.all | this.held('*').all | (name === undefined ? 0 : (held.names.get(name) ?? 0)), what)
+    })
   }
 
-  private allowsOperation({ action, kind, name, owner }: OperationAsk): boolean {
-    return ['*', action].some((held) => {
-      const operated = this.operations.get(held)
-      if (!operated || operated.all) return operated !== undefined
-      return (
-        isWithin(operated, kind, name) ||
-        (kind === 'instances' && owner !== undefined && isWithin(operated, 'servers', owner))
-      )
-    })
+  private allowsOperation(ask: OperationAsk): boolean {
+    return waysOfOperation(ask).some(({ what, kind, name }) =>
+      ['*', what].some((action) => {
+        const operated = this.operations.get(action)
+        return operated !== undefined && (operated.all || isWithin(operated, kind, name))
+      }),
+    )
   }
 
   private coversOperation({ action, resource, name }: OperationEntry): boolean {
@@ -191,14 +204,10 @@ export class Rights {
     const held = this.held(kind)
     const all = holds(held.all | this.held('*').all, role)
     const names = namesWith(held, role)
-    if (kind !== 'instances') return { all, names, owners: new Set() }
-    const asOwner =
-      role === 'view'
-        ? this.ownScope('view', 'servers')
-        : role === 'delete'
-          ? this.ownScope('edit', 'servers')
-          : undefined
-    return { all: all || asOwner?.all === true, names, owners: new Set([...names, ...(asOwner?.names ?? [])]) }
+    const onServer = kind === 'instances' ? asOwner[role] : undefined
+    const servers = onServer && this.ownScope(onServer, 'servers')
+    const owners = kind === 'instances' ? new Set([...names, ...(servers?.names ?? [])]) : new Set<string>()
+    return { all: all || servers?.all === true, names, owners }
   }
 }
 
