@@ -85,15 +85,34 @@ const listed = ['labelSelector', 'fieldSelector', 'limit', 'continue'].map((quer
   parameter('query', query, query === 'continue' ? 'Token of the page before.' : `Kubernetes-style ${query}.`),
 )
 
+const watched = [
+  parameter('query', 'watch', 'true: what happens to the objects, as server-sent events that go on.'),
+  parameter('query', 'resourceVersion', 'With watch: tell what has happened since; default is from now on.'),
+  parameter('query', 'sendInitialEvents', 'With watch, true: begin with what is there, then a BOOKMARK.'),
+  parameter('header', 'Last-Event-ID', 'With watch: go on after this event.'),
+]
+const events = {
+  'text/event-stream': {
+    schema: {
+      type: 'string',
+      description:
+        'ADDED, MODIFIED, DELETED: an object. BOOKMARK: all up to the id has been told. ERROR: a problem; with status 410 list again.',
+    },
+  },
+}
+
 const collection = ({ kind }: Resource) => ({
   get: {
     tags: [kind.plural],
     operationId: `list${kind.name}s`,
     summary: `List ${kind.plural}`,
-    parameters: listed,
+    parameters: [...listed, ...watched],
     responses: {
-      200: { description: 'A page, in order of names.', ...json(ref(`${kind.name}List`)) },
-      ...failures(410),
+      200: {
+        description: 'A page, in order of names; or what happens, in the order in which it does.',
+        content: { ...json(ref(`${kind.name}List`)).content, ...events },
+      },
+      ...failures(406, 410, 429),
     },
   },
   ...(kind.verbs.includes('create') && {
