@@ -1,18 +1,22 @@
 import { Body, Controller, Get, HttpCode, Inject, Post, Query, Req } from '@nestjs/common'
+import { ApiBody, ApiDefaultResponse, ApiOperation, ApiResponse } from '@nestjs/swagger'
 import type { FastifyRequest } from 'fastify'
 import { Tokens } from '@mcpctl/access'
 import { Authorize } from '@mcpctl/resource'
+import { refusals } from '../admin/admin.openapi'
 import type { AuthenticatedRequest } from '../http/guards'
 import { STORE, type Store } from '../store/store'
 import { fieldsOf, secretOf, textOf } from './body'
 import { callerOf, requirePerson } from './caller'
 import { CredentialChanges } from './credential-changes'
+import { shapes } from './identity.openapi'
 import { Logins, type Origin, type Session } from './logins'
 import { destroy } from './revoking'
 
 /** Coming in, going out, and who one is. */
 @Authorize('authenticated')
 @Controller('api/v1')
+@ApiDefaultResponse(refusals)
 export class LoginController {
   constructor(
     @Inject(STORE) private readonly store: Store,
@@ -24,6 +28,9 @@ export class LoginController {
   @Authorize('open')
   @Post('login')
   @HttpCode(200)
+  @ApiOperation({ operationId: 'login', summary: 'Open a session with a password' })
+  @ApiBody(shapes.login.body)
+  @ApiResponse(shapes.login.answer)
   login(@Body() body: unknown, @Req() request: FastifyRequest): Promise<Session> {
     const fields = fieldsOf(body, ['user', 'password'])
     return this.logins.login(textOf(fields, 'user'), secretOf(fields, 'password'), originOf(request))
@@ -32,6 +39,9 @@ export class LoginController {
   @Authorize('open')
   @Post('setup')
   @HttpCode(200)
+  @ApiOperation({ operationId: 'setUp', summary: 'Set a password with a one-time code, and open a session' })
+  @ApiBody(shapes.setUp.body)
+  @ApiResponse(shapes.setUp.answer)
   setUp(@Body() body: unknown, @Req() request: FastifyRequest): Promise<Session> {
     const fields = fieldsOf(body, ['user', 'code', 'password'])
     const given = {
@@ -45,6 +55,8 @@ export class LoginController {
   /** Ends the session that asks, or with `all` every session of its user. API tokens go on: they are revoked by name. */
   @Post('logout')
   @HttpCode(200)
+  @ApiOperation({ operationId: 'logout', summary: 'End the session, or with all every session of its user' })
+  @ApiResponse(shapes.logout.answer)
   async logout(
     @Req() request: AuthenticatedRequest,
     @Query('all') all: string | undefined,
@@ -64,6 +76,8 @@ export class LoginController {
   }
 
   @Get('whoami')
+  @ApiOperation({ operationId: 'whoAmI', summary: 'As whom the daemon takes whoever asks' })
+  @ApiResponse(shapes.whoAmI.answer)
   async whoami(@Req() request: AuthenticatedRequest) {
     const { identity, asked } = callerOf(request)
     const { facts } = await this.store.directory.current()

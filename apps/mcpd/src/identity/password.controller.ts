@@ -1,13 +1,16 @@
 import { Body, Controller, HttpCode, Param, Post, Req } from '@nestjs/common'
 import { codeLifeMs, mintCode, storeCode } from '@mcpctl/access'
+import { ApiBody, ApiDefaultResponse, ApiOperation, ApiResponse } from '@nestjs/swagger'
 import { DomainError, notFound } from '@mcpctl/contracts'
 import { UserModule } from '@mcpctl/kinds/user/user.module'
 import { v7 as uuidv7 } from 'uuid'
 import { Authorize } from '@mcpctl/resource'
+import { refusals } from '../admin/admin.openapi'
 import type { AuthenticatedRequest } from '../http/guards'
 import { fieldsOf, flagOf, maybeText, secretOf } from './body'
 import { callerOf, demand, requirePerson, rightsNow, type Caller } from './caller'
 import { CredentialChanges } from './credential-changes'
+import { shapes } from './identity.openapi'
 import { Logins } from './logins'
 
 /** What an administrator hands to a user, who sets the password with it. */
@@ -21,6 +24,7 @@ interface ResetAnswer {
 /** One's own password, and one-time codes for those of others: nobody chooses somebody else's password. */
 @Authorize('inside')
 @Controller('api/v1/users')
+@ApiDefaultResponse(refusals)
 export class PasswordController {
   constructor(
     private readonly changes: CredentialChanges,
@@ -30,6 +34,9 @@ export class PasswordController {
   /** With a new password, one's own is set. Without, a code that is good once is issued. */
   @Post(':name/password')
   @HttpCode(200)
+  @ApiOperation({ operationId: 'setPassword', summary: "Set one's own password, or issue a code for somebody else's" })
+  @ApiBody(shapes.password.body)
+  @ApiResponse(shapes.password.answer)
   async password(
     @Req() request: AuthenticatedRequest,
     @Param('name') name: string,

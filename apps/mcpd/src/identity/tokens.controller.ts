@@ -10,15 +10,18 @@ import {
   type TokenRecord,
   type UserFact,
 } from '@mcpctl/access'
+import { ApiBody, ApiDefaultResponse, ApiOperation, ApiResponse } from '@nestjs/swagger'
 import { DomainError, notFound, uidPattern } from '@mcpctl/contracts'
 import { UserModule } from '@mcpctl/kinds/user/user.module'
 import { v7 as uuidv7 } from 'uuid'
 import { Authorize } from '@mcpctl/resource'
+import { refusals } from '../admin/admin.openapi'
 import type { AuthenticatedRequest } from '../http/guards'
 import { STORE, type Store } from '../store/store'
 import { durationOf, fieldsOf, maybeText, wrong } from './body'
 import { callerOf, demand, refuseImpersonation, requirePerson, rightsNow, type Caller } from './caller'
 import { CredentialChanges } from './credential-changes'
+import { shapes } from './identity.openapi'
 import { destroy } from './revoking'
 
 const DAY_MS = 86_400_000
@@ -44,6 +47,7 @@ interface IssuedToken {
 /** API tokens and sessions: one's own, and those of others with the rights for it. */
 @Authorize('inside')
 @Controller('api/v1/tokens')
+@ApiDefaultResponse(refusals)
 export class TokensController {
   constructor(
     @Inject(STORE) private readonly store: Store,
@@ -52,6 +56,8 @@ export class TokensController {
   ) {}
 
   @Get()
+  @ApiOperation({ operationId: 'listTokens', summary: "Tokens and sessions, one's own unless told" })
+  @ApiResponse(shapes.listTokens.answer)
   async list(
     @Req() request: AuthenticatedRequest,
     @Query('user') name: string | undefined,
@@ -69,6 +75,9 @@ export class TokensController {
 
   @Post()
   @HttpCode(201)
+  @ApiOperation({ operationId: 'issueToken', summary: 'Issue an API token' })
+  @ApiBody(shapes.issueToken.body)
+  @ApiResponse(shapes.issueToken.answer)
   async issue(@Req() request: AuthenticatedRequest, @Body() body: unknown): Promise<IssuedToken> {
     const caller = callerOf(request)
     requirePerson(caller, 'issuing a token')
@@ -103,6 +112,8 @@ export class TokensController {
 
   @Delete(':id')
   @HttpCode(204)
+  @ApiOperation({ operationId: 'revokeToken', summary: 'End a token or a session' })
+  @ApiResponse({ status: 204, description: 'It is refused from now on.' })
   async revoke(@Req() request: AuthenticatedRequest, @Param('id') id: string): Promise<void> {
     const caller = callerOf(request)
     const { identity, asked } = caller
