@@ -41,7 +41,7 @@ const rbac = (name: string, subjects: string[], entries: string[]) => {
       ...head(name),
       subjects: subjects.map(subject),
       bindings: parsed.filter((each) => 'role' in each),
-      operations: parsed.filter((each) => !('role' in each)),
+      operations: parsed.filter((each) => 'action' in each),
     },
   })
 }
@@ -192,7 +192,7 @@ describe('a change of rights', () => {
       review({ before, events, author: { uid: author, rights: before.rightsOfUser(author) }, now })
     }
   }
-  const refused = (code: string) => expect.objectContaining({ code }) as Error
+  const refused = (code: string): Error => expect.objectContaining({ code }) as unknown as Error
 
   it.each<[string, string, () => PlacedEvent[]]>([
     ['gives what its author holds', 'rita', () => [rbac('n', ['bob'], ['view:servers'])]],
