@@ -107,7 +107,7 @@ describe('acting as somebody else', () => {
     expect(reply).toMatchObject({ status: 200 })
     const [last] = await rows<{ meta: { actor: { name: string }; impersonator?: { name: string } } }>(
       world.sandbox,
-      `select meta from es.event where category = 'server' order by position desc limit 1`,
+      `select meta from es.event where type = 'ServerTemplateChanged' order by position desc limit 1`,
     )
     expect(last?.meta).toMatchObject({ actor: { name: 'alice' }, impersonator: { name: 'ivan' } })
     await as(bob, 'alice').get('/servers')
