@@ -1,6 +1,6 @@
 import { entryText, isRole, type Entry } from './entry'
 import type { UserFact } from './fact'
-import type { AccessFacts, Grant } from './facts'
+import { grantsIn, type AccessFacts, type Grant } from './facts'
 import { matches, type Ask, type OperationAsk, type RoleAsk } from './rights'
 
 /** Why somebody may, or may not. */
@@ -61,16 +61,19 @@ export interface WhoCan {
 /** Everybody who may do what is asked, by name. Looks at each binding once. */
 export const whoCan = (facts: AccessFacts, ask: Ask): WhoCan[] => {
   const found = new Map<string, WhoCan>()
-  for (const { subjects, entries } of facts.allRbacs()) {
-    if (!entries.some(({ entry }) => matches(entry, ask))) continue
-    for (const user of subjects.flatMap((subject) => facts.usersOf(subject)))
-      if (user.enabled && !found.has(user.uid)) found.set(user.uid, { user, grants: pathsOf(facts, user, ask) })
+  for (const rbac of facts.allRbacs()) {
+    const grants = grantsIn(rbac).filter(({ entry }) => matches(entry, ask))
+    if (grants.length === 0) continue
+    for (const subject of rbac.subjects)
+      for (const user of facts.usersOf(subject)) {
+        if (!user.enabled) continue
+        const one = found.get(user.uid) ?? { user, grants: [] }
+        one.grants.push(...facts.asInherited(grants, subject, user.uid))
+        found.set(user.uid, one)
+      }
   }
   return [...found.values()].sort((a, b) => (a.user.name < b.user.name ? -1 : 1))
 }
-
-const pathsOf = (facts: AccessFacts, { uid }: UserFact, ask: Ask) =>
-  facts.grantsOfUser(uid).filter(({ entry }) => matches(entry, ask))
 
 /** What a change gives and takes, per user that has something of either. */
 export interface AccessChange {

@@ -11,7 +11,7 @@ import {
   type UserFact,
 } from './fact'
 import { LayeredMap, LayeredSets } from './layered-map'
-import { Rights } from './rights'
+import { CompiledEntries, Rights } from './rights'
 
 /** Everybody who has shown a valid token is in it. */
 export const everybody = 'system:authenticated'
@@ -35,6 +35,7 @@ export class AccessFacts {
   private readonly names: LayeredMap<string, string>
   private readonly rbacsOf: LayeredSets<string, string>
   private readonly groupsOf: LayeredSets<string, string>
+  private readonly compiledBySubject = new Map<string, CompiledEntries>()
 
   constructor(below?: AccessFacts) {
     this.users = new LayeredMap(below?.users)
@@ -93,13 +94,19 @@ export class AccessFacts {
   grantsOfUser(uid: string): Grant[] {
     const user = this.users.get(uid)
     if (!user?.enabled) return []
-    const direct = this.grantsOf(uid)
-    const inherited = this.groupsOfUser(uid).flatMap((group) => {
-      const { at, by } = group.members.get(uid) ?? { at: '', by: '' }
-      return this.grantsOf(group.uid).map((grant) => ({ ...grant, via: { group: group.name, since: at, by } }))
-    })
-    const via = { group: everybody, since: '', by: '' }
-    return [...direct, ...inherited, ...this.grantsOf(everybody).map((grant) => ({ ...grant, via }))]
+    const subjects: SubjectRef[] = [
+      { kind: 'User', uid, name: user.name },
+      ...this.groupsOfUser(uid).map((group) => ({ kind: 'Group', uid: group.uid, name: group.name }) as const),
+      { kind: 'Group', uid: everybody, name: everybody },
+    ]
+    return subjects.flatMap((subject) => this.asInherited(this.grantsOf(subject.uid), subject, uid))
+  }
+
+  /** Grants of a subject as they reach one of its users. */
+  asInherited(grants: Grant[], { kind, uid, name }: SubjectRef, user: string): Grant[] {
+    if (kind === 'User') return grants
+    const { at, by } = this.groups.get(uid)?.members.get(user) ?? { at: '', by: '' }
+    return grants.map((grant) => ({ ...grant, via: { group: name, since: at, by } }))
   }
 
   /** The entries of a user or group itself. */
@@ -111,15 +118,18 @@ export class AccessFacts {
   }
 
   rightsOfUser(uid: string): Rights {
-    const user = this.users.get(uid)
-    if (!user?.enabled) return new Rights([])
+    if (!this.users.get(uid)?.enabled) return new Rights([])
     const subjects = [uid, ...this.groupsOf.get(uid), everybody]
-    return new Rights(this.entriesOf(subjects))
+    return new Rights(subjects.map((subject) => this.compiled(subject)).filter(({ isEmpty }) => !isEmpty))
   }
 
-  /** What a group gives to its members. */
-  rightsOfGroup(uid: string): Rights {
-    return new Rights(this.entriesOf([uid]))
+  /** What a user or group holds itself. */
+  private compiled(subject: string): CompiledEntries {
+    const known = this.compiledBySubject.get(subject)
+    if (known) return known
+    const compiled = new CompiledEntries(this.grantsOf(subject).map(({ entry }) => entry))
+    this.compiledBySubject.set(subject, compiled)
+    return compiled
   }
 
   isDangling({ kind, uid }: SubjectRef): boolean {
@@ -141,12 +151,6 @@ export class AccessFacts {
       if (rbac.entries.some(({ entry }) => isRole(entry) && entry.resource === '*'))
         for (const subject of rbac.subjects) for (const user of this.usersOf(subject)) candidates.set(user.uid, user)
     return [...candidates.values()].filter((user) => canLogIn(user, now) && this.rightsOfUser(user.uid).isFullAdmin())
-  }
-
-  private *entriesOf(subjects: Iterable<string>): IterableIterator<Entry> {
-    for (const subject of subjects)
-      for (const uid of this.rbacsOf.get(subject))
-        for (const { entry } of this.rbacs.get(uid)?.entries ?? []) yield entry
   }
 
   private applyUser(event: UserEvent & Placed): void {
@@ -201,15 +205,20 @@ export class AccessFacts {
     }
   }
 
+  private forget(rbac: RbacFact | undefined): void {
+    for (const { uid } of rbac?.subjects ?? []) this.compiledBySubject.delete(uid)
+  }
+
   private applyRbac(event: RbacEvent & Placed): void {
     const { uid } = event
+    this.forget(this.rbacs.get(uid))
     if (event.type === 'RbacCreated') {
       const { name, subjects, bindings, operations } = event.data
       this.names.set(`Rbac/${name}`, uid)
       const entries = [...bindings, ...operations].map((entry) => ({ entry, ...grantedBy(event) }))
       this.rbacs.set(uid, { uid, name, subjects, entries })
       for (const subject of subjects) this.rbacsOf.add(subject.uid, uid)
-      return
+      return this.forget(this.rbacs.get(uid))
     }
     const rbac = this.rbacs.get(uid)
     if (!rbac) return
@@ -219,6 +228,7 @@ export class AccessFacts {
       return this.names.delete(`Rbac/${rbac.name}`)
     }
     this.rbacs.set(uid, rbacAfter(rbac, event))
+    this.forget(this.rbacs.get(uid))
     if (event.type === 'RbacSubjectAdded') this.rbacsOf.add(event.data.uid, uid)
     if (event.type === 'RbacSubjectRemoved') this.rbacsOf.remove(event.data.uid, uid)
   }

@@ -73,7 +73,6 @@ export interface Scope {
 }
 
 const bits: Record<Role, number> = { view: 1, create: 2, edit: 4 | 1, delete: 8, run: 16 }
-const everything = roles.reduce((mask, role) => mask | bits[role], 0)
 
 interface Held {
   all: number
@@ -87,27 +86,84 @@ interface Operated {
 
 const none: Held = { all: 0, names: new Map() }
 
-/**
- * What somebody may do: the union of entries, compiled so that a question costs a few look-ups. There is no rule that takes away: what no
- * entry allows is denied. A token's scope narrows: both must allow.
- */
-export class Rights {
+/** Entries, compiled so that a question costs a few look-ups. What the subjects of a user hold is compiled once for all users. */
+export class CompiledEntries {
   private readonly kinds = new Map<string, Held>()
   private readonly operations = new Map<string, Operated>()
 
-  constructor(
-    entries: Iterable<Entry>,
-    private readonly narrowedBy?: Rights,
-  ) {
+  constructor(entries: Iterable<Entry>) {
     for (const entry of entries)
       if (isRole(entry)) this.addRole(entry)
       else this.addOperation(entry)
   }
 
+  get isEmpty(): boolean {
+    return this.kinds.size + this.operations.size === 0
+  }
+
+  allowsRole({ what, kind = '*', name }: Way<Role>): boolean {
+    const held = this.held(kind)
+    return holds(held.all | this.held('*').all | (name === undefined ? 0 : (held.names.get(name) ?? 0)), what)
+  }
+
+  allowsOperation({ what, kind, name }: Way<Action | '*'>): boolean {
+    return ['*', what].some((action) => {
+      const operated = this.operations.get(action)
+      return operated !== undefined && (operated.all || isWithin(operated, kind, name))
+    })
+  }
+
+  /** Names of a kind on which the role holds. */
+  names(role: Role, kind: string): string[] {
+    return [...this.held(kind).names].filter(([, mask]) => holds(mask, role)).map(([name]) => name)
+  }
+
+  private addRole({ role, resource, name }: RoleEntry): void {
+    const held = this.kinds.get(resource) ?? { all: 0, names: new Map<string, number>() }
+    this.kinds.set(resource, held)
+    if (name === undefined) held.all |= bits[role]
+    else held.names.set(name, (held.names.get(name) ?? 0) | bits[role])
+  }
+
+  private addOperation({ action, resource, name }: OperationEntry): void {
+    const held = this.operations.get(action) ?? {
+      all: false,
+      kinds: new Map<string, { all: boolean; names: Set<string> }>(),
+    }
+    this.operations.set(action, held)
+    if (resource === undefined) return void (held.all = true)
+    const kind = held.kinds.get(resource) ?? { all: false, names: new Set<string>() }
+    held.kinds.set(resource, kind)
+    if (name === undefined) kind.all = true
+    else kind.names.add(name)
+  }
+
+  private held(kind: string): Held {
+    return this.kinds.get(kind) ?? none
+  }
+}
+
+/**
+ * What somebody may do: the union of what his subjects hold. There is no rule that takes away: what no entry allows is denied. A token's
+ * scope narrows: both must allow.
+ */
+export class Rights {
+  private readonly parts: readonly CompiledEntries[]
+
+  constructor(
+    entries: Iterable<Entry> | readonly CompiledEntries[],
+    private readonly narrowedBy?: Rights,
+  ) {
+    const [first] = entries as Iterable<Entry | CompiledEntries>
+    this.parts =
+      first instanceof CompiledEntries
+        ? (entries as readonly CompiledEntries[])
+        : [new CompiledEntries(entries as Iterable<Entry>)]
+  }
+
   /** The same rights, within those of a token. */
   within(scope: Rights): Rights {
-    const narrowed = Object.create(Rights.prototype) as Rights
-    return Object.assign(narrowed, this, { narrowedBy: scope })
+    return new Rights(this.parts, this.narrowedBy?.within(scope) ?? scope)
   }
 
   allows(ask: Ask): boolean {
@@ -136,74 +192,30 @@ export class Rights {
   /** Whether a holder of these rights holds all that the entry gives, with at least its scope. `*` is covered by `*` alone. */
   covers(entry: Entry): boolean {
     if (this.narrowedBy && !this.narrowedBy.covers(entry)) return false
-    if (!isRole(entry)) return this.coversOperation(entry)
-    const { role, resource, name } = entry
-    if (resource === '*') return holds(this.held('*').all, role)
-    return this.allowsRole({ role, kind: resource, ...(name !== undefined && { name }) })
+    if (isRole(entry)) {
+      const { role, resource: kind, name } = entry
+      return this.allowsRole({ role, kind, ...(name !== undefined && { name }) })
+    }
+    const way = { what: entry.action as Action | '*', kind: entry.resource, name: entry.name }
+    return this.parts.some((part) => part.allowsOperation(way))
   }
 
   /** All five roles on everything, and every action. */
   isFullAdmin(): boolean {
-    if (this.narrowedBy && !this.narrowedBy.isFullAdmin()) return false
-    return (this.held('*').all & everything) === everything && this.operations.get('*')?.all === true
-  }
-
-  private addRole({ role, resource, name }: Extract<Entry, { role: Role }>): void {
-    const held = this.kinds.get(resource) ?? { all: 0, names: new Map<string, number>() }
-    this.kinds.set(resource, held)
-    if (name === undefined) held.all |= bits[role]
-    else held.names.set(name, (held.names.get(name) ?? 0) | bits[role])
-  }
-
-  private addOperation({ action, resource, name }: OperationEntry): void {
-    const held = this.operations.get(action) ?? {
-      all: false,
-      kinds: new Map<string, { all: boolean; names: Set<string> }>(),
-    }
-    this.operations.set(action, held)
-    if (resource === undefined) return void (held.all = true)
-    const kind = held.kinds.get(resource) ?? { all: false, names: new Set<string>() }
-    held.kinds.set(resource, kind)
-    if (name === undefined) kind.all = true
-    else kind.names.add(name)
-  }
-
-  private held(kind: string): Held {
-    return this.kinds.get(kind) ?? none
+    return roles.every((role) => this.covers({ role, resource: '*' })) && this.covers({ action: '*' })
   }
 
   private allowsRole(ask: RoleAsk): boolean {
-    return waysOfRole(ask).some(({ what, kind, name }) => {
-      const held = this.held(kind ?? '*')
-      return holds(held.all | this.held('*').all | (name === undefined ? 0 : (held.names.get(name) ?? 0)), what)
-    })
+    return waysOfRole(ask).some((way) => this.parts.some((part) => part.allowsRole(way)))
   }
 
   private allowsOperation(ask: OperationAsk): boolean {
-    return waysOfOperation(ask).some(({ what, kind, name }) =>
-      ['*', what].some((action) => {
-        const operated = this.operations.get(action)
-        return operated !== undefined && (operated.all || isWithin(operated, kind, name))
-      }),
-    )
-  }
-
-  private coversOperation({ action, resource, name }: OperationEntry): boolean {
-    if (action === '*') {
-      const operated = this.operations.get('*')
-      return operated !== undefined && (operated.all || isWithin(operated, resource, name))
-    }
-    return this.allowsOperation({
-      action: action as Action,
-      ...(resource !== undefined && { kind: resource }),
-      ...(name !== undefined && { name }),
-    })
+    return waysOfOperation(ask).some((way) => this.parts.some((part) => part.allowsOperation(way)))
   }
 
   private ownScope(role: Role, kind: string): Scope {
-    const held = this.held(kind)
-    const all = holds(held.all | this.held('*').all, role)
-    const names = namesWith(held, role)
+    const all = this.parts.some((part) => part.allowsRole({ what: role, kind }))
+    const names = new Set(this.parts.flatMap((part) => part.names(role, kind)))
     const onServer = kind === 'instances' ? asOwner[role] : undefined
     const servers = onServer && this.ownScope(onServer, 'servers')
     const owners = kind === 'instances' ? new Set([...names, ...(servers?.names ?? [])]) : new Set<string>()
@@ -212,9 +224,6 @@ export class Rights {
 }
 
 const holds = (mask: number, role: Role): boolean => (mask & bits[role]) === bits[role]
-
-const namesWith = ({ names }: Held, role: Role): Set<string> =>
-  new Set([...names].filter(([, mask]) => holds(mask, role)).map(([name]) => name))
 
 const isWithin = ({ kinds }: Operated, kind: string | undefined, name: string | undefined): boolean => {
   const held = kind === undefined ? undefined : kinds.get(kind)
