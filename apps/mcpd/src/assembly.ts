@@ -49,16 +49,7 @@ export interface Parts {
 
 /** Puts the daemon together around an open store; nothing listens or follows yet. */
 export const assemble = async (config: Config, store: Store, logger: Logger): Promise<Parts> => {
-  const drivers = await openDrivers({
-    storeId: store.id,
-    epoch: store.epoch,
-    directory: join(config.dataDirectory, 'instances'),
-    ...(config.dockerHost !== undefined && { dockerHost: config.dockerHost }),
-    ...(config.nodeImage !== undefined && { nodeImage: config.nodeImage }),
-    mode: config.driver,
-    allowLoopback: config.allowLoopbackUrls,
-    logger,
-  })
+  const drivers = await openOwnDrivers(config, store, logger)
   const serverInfo = { name: 'mcpctl', version }
   const connections = new Connections({ clientInfo: serverInfo })
   const gateway = new Gateway({
@@ -103,6 +94,18 @@ export const assemble = async (config: Config, store: Store, logger: Logger): Pr
   secure(app, door)
   return { config, logger, store, drivers, connections, daemon, tokens, logins, changes, app }
 }
+
+const openOwnDrivers = (config: Config, store: Store, logger: Logger) =>
+  openDrivers({
+    storeId: store.id,
+    epoch: store.epoch,
+    directory: join(config.dataDirectory, 'instances'),
+    ...(config.dockerHost !== undefined && { dockerHost: config.dockerHost }),
+    ...(config.nodeImage !== undefined && { nodeImage: config.nodeImage }),
+    mode: config.driver,
+    allowLoopback: config.allowLoopbackUrls,
+    logger,
+  })
 
 /** Starts to follow the log and to answer requests; the address is announced once a token for it is valid. Answers what the set-up has left to say. */
 export const serve = async (parts: Parts): Promise<{ address: string; setup: SetupOutcome }> => {

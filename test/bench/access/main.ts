@@ -51,12 +51,7 @@ m = (r.act == p.act || (p.act == "edit" && r.act == "view")) && (p.obj == "*" ||
 /** casbin's own RBAC model with groups as its roles, the cheap comparisons first: its matcher is asked for each policy line. */
 const openCasbin = async ({ groupsOf, bindings }: Policy, users: Set<number>) => {
   const lines = bindings.map(({ subject, entry }) =>
-    [
-      'p',
-      `${subject.kind}-${String(subject.number)}`,
-      'name' in entry && entry.name !== undefined ? entry.name : '*',
-      'role' in entry ? entry.role : '',
-    ].join(', '),
+    ['p', `${subject.kind}-${String(subject.number)}`, entry.name ?? '*', 'role' in entry ? entry.role : ''].join(', '),
   )
   // Groups of the users that are asked about alone: the others would only make it larger.
   const memberships = [...users].flatMap((user) =>
@@ -115,12 +110,13 @@ const who = questions(50, 4).map(
   ({ role, server }) => timed(() => whoCan(facts, { role, kind: 'servers', name: server })).took,
 )
 
+const print = (line: string) => void process.stdout.write(`${line}\n`)
 const row = (what: string, value: string, goal: string, isOk: boolean) => {
-  console.log(`${what.padEnd(58)}${value.padStart(14)}   ${goal.padEnd(10)} ${isOk ? 'ok' : 'MISS'}`)
+  print(`${what.padEnd(58)}${value.padStart(14)}   ${goal.padEnd(10)} ${isOk ? 'ok' : 'MISS'}`)
 }
 const ms = (value: number) => `${value.toPrecision(3)} ms`
 const ratio = median(theirs.map((their, nth) => their / (ours[nth] ?? NaN)))
-console.log(
+print(
   `${String(size.bindings)} bindings, ${String(size.users)} users in ${String(size.groupsPerUser)} groups each; medians of ${String(rounds)} rounds\n`,
 )
 row('fold of the log into memory (without reading it)', ms(fold), '-', true)

@@ -17,8 +17,8 @@ export const accessReview =
     directory.invalidate()
     const { facts, position } = await directory.current()
     if (!rightsIn) throw new Error('rights are changed by nobody')
-    const placed = events.map(
-      (event): PlacedEvent => Object.assign(event, { position: position + 1n, at: now, by: meta.actor.name }),
+    const placed = events.map((event): PlacedEvent =>
+      Object.assign(event, { position: position + 1n, at: now, by: meta.actor.name }),
     )
     review({ before: facts, events: placed, author: { uid: meta.actor.uid, rights: rightsIn(facts) }, now })
     unit.require({ after: position, types: accessEventTypes })
@@ -28,8 +28,10 @@ export const accessReview =
   }
 
 const stagedIn = (unit: UnitOfWork): (AccessEvent & { uid: string })[] =>
-  unit.staged().flatMap(({ streamId, events }) =>
-    events
-      .filter(({ type }) => reviewed.has(type))
-      .map((event) => ({ ...(event as AccessEvent), uid: streamId.slice(streamId.indexOf('-') + 1) })),
-  )
+  unit
+    .staged()
+    .flatMap(({ streamId, events }) =>
+      events
+        .filter(({ type }) => reviewed.has(type))
+        .map((event) => ({ ...(event as AccessEvent), uid: streamId.slice(streamId.indexOf('-') + 1) })),
+    )
