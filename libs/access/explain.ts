@@ -1,7 +1,7 @@
 import { entryText, isRole, type Entry } from './entry'
 import type { UserFact } from './fact'
 import { grantsIn, type AccessFacts, type Grant } from './facts'
-import { matches, type Ask, type OperationAsk, type RoleAsk } from './rights'
+import { matches, matching, type Ask, type OperationAsk, type RoleAsk } from './rights'
 
 /** Why somebody may, or may not. */
 export interface Explanation {
@@ -61,9 +61,10 @@ export interface WhoCan {
 /** Everybody who may do what is asked, by name. Looks at each binding once. */
 export const whoCan = (facts: AccessFacts, ask: Ask): WhoCan[] => {
   const found = new Map<string, WhoCan>()
+  const allows = matching(ask)
   for (const rbac of facts.allRbacs()) {
-    const grants = grantsIn(rbac).filter(({ entry }) => matches(entry, ask))
-    if (grants.length === 0) continue
+    if (!rbac.entries.some(({ entry }) => allows(entry))) continue
+    const grants = grantsIn(rbac).filter(({ entry }) => allows(entry))
     for (const subject of rbac.subjects)
       for (const user of facts.usersOf(subject)) {
         if (!user.enabled) continue

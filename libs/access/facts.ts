@@ -81,8 +81,8 @@ export class AccessFacts {
     return [...this.users.entries()].map(([, user]) => user)
   }
 
-  allRbacs(): RbacFact[] {
-    return [...this.rbacs.entries()].map(([, rbac]) => rbac)
+  *allRbacs(): IterableIterator<RbacFact> {
+    for (const [, rbac] of this.rbacs.entries()) yield rbac
   }
 
   /** The groups that a user is a member of. */

@@ -47,9 +47,16 @@ const waysOfOperation = ({ action, kind, name, owner }: OperationAsk): Way<Actio
 ]
 
 /** Whether one entry allows what is asked. `Rights` answers the same for many at once. */
-export const matches = (entry: Entry, ask: Ask): boolean => {
-  if (isRole(entry)) return 'role' in ask && waysOfRole(ask).some((way) => matchesRole(entry, way))
-  return 'action' in ask && waysOfOperation(ask).some((way) => matchesOperation(entry, way))
+export const matches = (entry: Entry, ask: Ask): boolean => matching(ask)(entry)
+
+/** As `matches`, for one question to many entries. */
+export const matching = (ask: Ask): ((entry: Entry) => boolean) => {
+  const roleWays = 'role' in ask ? waysOfRole(ask) : []
+  const operationWays = 'action' in ask ? waysOfOperation(ask) : []
+  return (entry) =>
+    isRole(entry)
+      ? roleWays.some((way) => matchesRole(entry, way))
+      : operationWays.some((way) => matchesOperation(entry, way))
 }
 
 const matchesRole = ({ role, resource, name }: RoleEntry, way: Way<Role>): boolean => {

@@ -34,7 +34,7 @@ export const administrator = (facts: AccessFacts, name: string): UserFact | unde
 export const makeAdministrators = (changes: CredentialChanges, name: string): Promise<void> =>
   changes.run({ meta: setupMeta }, async (situation) => {
     const { facts } = situation
-    const isBare = facts.allRbacs().length === 0 && facts.uidOf('Group', ADMINS) === undefined
+    const isBare = [...facts.allRbacs()].length === 0 && facts.uidOf('Group', ADMINS) === undefined
     const isFirst = facts.allUsers().length === 0
     const known = administrator(facts, name)
     if (isBare && (isFirst || known)) await stage(situation, known ?? (await newUser(situation, name)))
