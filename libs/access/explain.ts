@@ -1,6 +1,6 @@
 import { entryText, isRole, type Entry } from './entry'
 import type { UserFact } from './fact'
-import { grantsIn, type AccessFacts, type Grant } from './facts'
+import { byOrigin, grantsIn, type AccessFacts, type Grant } from './facts'
 import { matches, matching, type Ask, type OperationAsk, type RoleAsk } from './rights'
 
 /** Why somebody may, or may not. */
@@ -73,6 +73,7 @@ export const whoCan = (facts: AccessFacts, ask: Ask): WhoCan[] => {
         found.set(user.uid, one)
       }
   }
+  for (const { grants } of found.values()) grants.sort(byOrigin)
   return [...found.values()].sort((a, b) => (a.user.name < b.user.name ? -1 : 1))
 }
 

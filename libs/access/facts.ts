@@ -90,7 +90,7 @@ export class AccessFacts {
     return [...this.groupsOf.get(uid)].flatMap((group) => this.groups.get(group) ?? [])
   }
 
-  /** Every entry that reaches a user, directly and through groups; nothing for one who is disabled or gone. */
+  /** Every entry that reaches a user, directly and through groups, `byOrigin`; nothing for one who is disabled or gone. */
   grantsOfUser(uid: string): Grant[] {
     const user = this.users.get(uid)
     if (!user?.enabled) return []
@@ -99,7 +99,7 @@ export class AccessFacts {
       ...this.groupsOfUser(uid).map((group) => ({ kind: 'Group', uid: group.uid, name: group.name }) as const),
       { kind: 'Group', uid: everybody, name: everybody },
     ]
-    return subjects.flatMap((subject) => this.asInherited(this.grantsOf(subject.uid), subject, uid))
+    return subjects.flatMap((subject) => this.asInherited(this.grantsOf(subject.uid), subject, uid)).sort(byOrigin)
   }
 
   /** Grants of a subject as they reach one of its users. */
@@ -233,6 +233,15 @@ export class AccessFacts {
     if (event.type === 'RbacSubjectRemoved') this.rbacsOf.remove(event.data.uid, uid)
   }
 }
+
+/** Orders grants by binding, then by place in it; what comes directly is before what comes through a group. */
+export const byOrigin = (a: Grant, b: Grant): number =>
+  compare(a.rbac.name, b.rbac.name) ||
+  Number(isRole(b.entry)) - Number(isRole(a.entry)) ||
+  a.index - b.index ||
+  compare(a.via?.group ?? '', b.via?.group ?? '')
+
+const compare = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0)
 
 /** The entries of a binding, each with its place. */
 export const grantsIn = ({ uid, name, entries }: RbacFact): Grant[] => {
