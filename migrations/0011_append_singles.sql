@@ -186,13 +186,9 @@ set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
 declare
-  alone boolean := jsonb_array_length(requests) = 1;
-  read es.singles;
+  read es.singles := es.read_singles(requests);
   verdicts jsonb;
 begin
-  if not alone then
-    read := es.read_singles(requests);
-  end if;
   perform es.lock_log();
   if requests = '[]' then
     return requests;
@@ -200,8 +196,6 @@ begin
   begin
     if read.stream is not null then
       verdicts := es.append_singles(read);
-    elsif alone then
-      verdicts := es.append_single(requests -> 0);
     end if;
   exception when unique_violation then
     verdicts := null;
@@ -209,4 +203,20 @@ begin
   return coalesce(verdicts, es.append_chunk(requests));
 end $$;
 
+-- One request by the shortest way: { first, versions } once it is stored. Where it answers null or raises unique_violation nothing is
+-- stored, and append_many tells why; a block that catches the error would cost every append that has none.
+create function es.append_alone(request jsonb) returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+set enable_seqscan = off
+set jit = off
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform es.lock_log();
+  return es.append_single(request);
+end $$;
+
 revoke all on all functions in schema es from public;
+grant execute on function es.append_alone(jsonb) to mcpd_app;

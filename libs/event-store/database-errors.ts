@@ -29,6 +29,9 @@ export const isTransient = (error: unknown): boolean => {
   return code === '' && error instanceof Error && transientText.test(error.message)
 }
 
+/** Is there such a key already? */
+export const isUniqueViolation = (error: unknown): boolean => codeOf(error) === '23505'
+
 // By SQLSTATE; whatever else is transient comes from the line.
 const reasons: [RegExp, string][] = [
   [/^55P03$/, 'another transaction holds the log, or a row that is needed, for too long; pg_locks tells which one'],

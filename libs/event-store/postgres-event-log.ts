@@ -1,9 +1,9 @@
 import { DomainError } from '@mcpctl/contracts'
-import type { ClientBase, Pool, QueryConfig } from 'pg'
+import type { ClientBase, Pool } from 'pg'
 import { answered, storeLost } from './database-errors'
-import { encodeRequest } from './append/encode'
-import type { EncodedRequest } from './append/encode'
+import { encodeRequest, type EncodedRequest } from './append/encode'
 import { GroupCommit } from './append/group-commit'
+import { sendAlone, sendTogether, toPositions } from './append/send'
 import { eventsAfter, eventsMatching, eventsOfStream, streamExists } from './rows'
 import type {
   AppendRequest,
@@ -15,17 +15,6 @@ import type {
   StreamRange,
   Verdict,
 } from './types'
-
-// Above the lock timeout of the append function: only a connection that is dead without saying so gets here.
-const answerWithinMs = 15_000
-
-/** The short answer to requests of one event each that were all accepted. */
-interface AllStored {
-  first: string
-  versions: number[]
-}
-
-type WireVerdict = { first?: string | null; last?: string | null; position?: string } & Record<string, unknown>
 
 export interface PostgresEventLogOptions {
   /** Its connections act as `mcpd_app`. */
@@ -45,7 +34,7 @@ export class PostgresEventLog implements EventLog {
     this.pool = pool
     // Without a listener a connection that is lost while idle would end the process.
     if (pool.listenerCount('error') === 0) pool.on('error', () => {})
-    this.commits = new GroupCommit((requests) => sendAppends(pool, requests), {
+    this.commits = new GroupCommit((requests) => send(pool, requests), {
       requests: maxQueued,
       bytes: maxQueuedBytes,
     })
@@ -57,7 +46,7 @@ export class PostgresEventLog implements EventLog {
 
   /** Appends as the last statement of the caller's own READ COMMITTED transaction, for rows that must commit with the events. */
   async appendWithin(transaction: ClientBase, request: AppendRequest): Promise<Verdict> {
-    const [verdict] = await sendAppends(transaction, [encodeRequest(request)])
+    const [verdict] = await sendTogether(transaction, [encodeRequest(request)])
     return verdict as Verdict
   }
 
@@ -109,37 +98,10 @@ export class PostgresEventLog implements EventLog {
   }
 }
 
-const sendAppends = async (db: ClientBase | Pool, requests: EncodedRequest[]): Promise<Verdict[]> => {
-  const query: QueryConfig & { query_timeout: number } = {
-    name: 'es-append',
-    text: 'select es.append_many($1) as verdicts',
-    values: [`[${requests.map(({ json }) => json).join(',')}]`],
-    query_timeout: answerWithinMs,
-  }
-  const { rows } = await answered('the append', db.query<{ verdicts: WireVerdict[] | AllStored }>(query))
-  const verdicts = rows[0]?.verdicts ?? []
-  return Array.isArray(verdicts) ? verdicts.map(toVerdict) : allStored(requests, verdicts)
+const send = async (pool: Pool, requests: EncodedRequest[]): Promise<Verdict[]> => {
+  const [first, ...others] = requests
+  const alone = first?.isPlain && others.length === 0 ? await sendAlone(pool, first) : undefined
+  return alone ? [alone] : sendTogether(pool, requests)
 }
-
-const allStored = (requests: EncodedRequest[], { first, versions }: AllStored): Verdict[] => {
-  const start = BigInt(first)
-  return requests.map(({ streamId = '' }, n) => {
-    const position = start + BigInt(n)
-    return { status: 'ok', first: position, last: position, versions: { [streamId]: versions[n] ?? 0 } }
-  })
-}
-
-// Positions travel as text: a JSON number would lose digits beyond 2^53.
-const toVerdict = (wire: WireVerdict): Verdict =>
-  ({
-    ...wire,
-    ...(wire.first !== undefined && toPositions(wire)),
-    ...(wire.position !== undefined && { position: BigInt(wire.position) }),
-  }) as unknown as Verdict
-
-const toPositions = ({ first, last }: { first?: string | null; last?: string | null }) => ({
-  first: typeof first === 'string' ? BigInt(first) : null,
-  last: typeof last === 'string' ? BigInt(last) : null,
-})
 
 const answer = <T>(query: Promise<T>): Promise<T> => answered('reading the log', query)

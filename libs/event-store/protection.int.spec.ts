@@ -99,6 +99,7 @@ describe('The log is protected', () => {
     'alter function es.append_many(jsonb) reset search_path',
     `alter function es.append_many(jsonb) set lock_timeout = '0'`,
     'drop function es.append_many(jsonb)',
+    'drop function es.append_alone(jsonb)',
     'set session_replication_role = replica',
     'set local session_replication_role = replica',
     `select set_config('session_replication_role', 'replica', true)`,
@@ -145,6 +146,7 @@ describe('The log is protected', () => {
     const open = rows.filter((one) => one.open).map(({ call }) => call)
     expect(open).toEqual([
       'es.add_seal(jsonb,bigint)',
+      'es.append_alone(jsonb)',
       'es.append_many(jsonb)',
       'es.batch_end(bigint,integer,bigint)',
       'es.begin_import()',
@@ -361,6 +363,7 @@ describe('The log is protected', () => {
       const before = await everything()
       const client = await asApplication()
       await client.query('select es.append_many($1)', [request]).catch(() => undefined)
+      await client.query('select es.append_alone($1::jsonb -> 0)', [request]).catch(() => undefined)
       await client.end()
       expect(await everything()).toEqual(before)
       expect(await log.append(to('still', 'any'))).toMatchObject({ status: 'ok' })

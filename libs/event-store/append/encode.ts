@@ -16,6 +16,8 @@ export interface EncodedRequest {
   bytes: number
   /** The first stream that it names. */
   streamId?: string | undefined
+  /** Is it one event for one stream, without a rule, as most are? */
+  isPlain: boolean
 }
 
 /**
@@ -45,7 +47,8 @@ export const encodeRequest = (request: AppendRequest): EncodedRequest => {
   const json = `{${parts.join(',')}}`
   const bytes = Buffer.byteLength(json)
   if (bytes > maxRequestBytes) throw new DomainError('TooLarge', `the append is larger than ${maxRequestBytes} bytes`)
-  return { json, bytes, streamId: streams[0]?.streamId }
+  const isPlain = streams.length === 1 && streams[0]?.events.length === 1 && !condition && !fence
+  return { json, bytes, streamId: streams[0]?.streamId, isPlain }
 }
 
 const encodeStream = (stream: StreamAppend, index: number): string => {
