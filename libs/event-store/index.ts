@@ -1,5 +1,5 @@
 export * from './types'
-export { canonicalEvent, contentHash } from './append/encode'
+export { canonicalEvent, contentHash } from './append/event-text'
 export * from './decide/catalogue'
 export { Follower } from './follow/follower'
 export { PostgresEventLog } from './postgres-event-log'

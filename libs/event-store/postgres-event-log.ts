@@ -1,9 +1,9 @@
 import { DomainError } from '@mcpctl/contracts'
 import type { ClientBase, Pool } from 'pg'
 import { answered, storeLost } from './database-errors'
-import { encodeRequest, type EncodedRequest } from './append/encode'
+import { encodeRequest } from './append/encode'
 import { GroupCommit } from './append/group-commit'
-import { sendAlone, sendTogether, toPositions } from './append/send'
+import { send, sendByJson, toPositions } from './append/send'
 import { eventsAfter, eventsMatching, eventsOfStream, streamExists } from './rows'
 import type {
   AppendRequest,
@@ -46,7 +46,7 @@ export class PostgresEventLog implements EventLog {
 
   /** Appends as the last statement of the caller's own READ COMMITTED transaction, for rows that must commit with the events. */
   async appendWithin(transaction: ClientBase, request: AppendRequest): Promise<Verdict> {
-    const [verdict] = await sendTogether(transaction, [encodeRequest(request)])
+    const [verdict] = await sendByJson(transaction, [encodeRequest(request)])
     return verdict as Verdict
   }
 
@@ -96,12 +96,6 @@ export class PostgresEventLog implements EventLog {
     const { rows } = await answer(this.pool.query<Row>(text, values))
     return rows[0]
   }
-}
-
-const send = async (pool: Pool, requests: EncodedRequest[]): Promise<Verdict[]> => {
-  const [first, ...others] = requests
-  const alone = first?.isPlain && others.length === 0 ? await sendAlone(pool, first) : undefined
-  return alone ? [alone] : sendTogether(pool, requests)
 }
 
 const answer = <T>(query: Promise<T>): Promise<T> => answered('reading the log', query)

@@ -7,6 +7,14 @@ import { event, events, take, to } from './testing/event-fixtures'
 import { eventually } from './testing/eventually'
 import { PostgresEventLog } from './postgres-event-log'
 
+const columnNames = [
+  ...['streams', 'categories', 'expectations', 'ids', 'types', 'schema_versions', 'datas', 'metas', 'content_hashes'],
+  ...['claims', 'scopes', 'keys', 'commands', 'command_hashes', 'results'],
+]
+const columnsOf = (): Record<string, string> => ({
+  ...{ streams: 'raw', categories: 'test', expectations: 'any', ids: event().id, types: 'T', schema_versions: '1' },
+  ...{ datas: '{}', metas: '{}', content_hashes: `\\x${'00'.repeat(32)}` },
+})
 const denied = '42501'
 
 describe('The log is protected', () => {
@@ -99,7 +107,7 @@ describe('The log is protected', () => {
     'alter function es.append_many(jsonb) reset search_path',
     `alter function es.append_many(jsonb) set lock_timeout = '0'`,
     'drop function es.append_many(jsonb)',
-    'drop function es.append_alone(jsonb)',
+    'drop function es.append_columns',
     'set session_replication_role = replica',
     'set local session_replication_role = replica',
     `select set_config('session_replication_role', 'replica', true)`,
@@ -146,7 +154,8 @@ describe('The log is protected', () => {
     const open = rows.filter((one) => one.open).map(({ call }) => call)
     expect(open).toEqual([
       'es.add_seal(jsonb,bigint)',
-      'es.append_alone(jsonb)',
+      'es.append_alone(text,text,text,uuid,text,integer,jsonb,jsonb,bytea,jsonb,text,text,uuid,text,jsonb)',
+      'es.append_columns(text,text,text,text,text,text,text,text,text,text,text,text,text,text,text)',
       'es.append_many(jsonb)',
       'es.batch_end(bigint,integer,bigint)',
       'es.begin_import()',
@@ -363,7 +372,31 @@ describe('The log is protected', () => {
       const before = await everything()
       const client = await asApplication()
       await client.query('select es.append_many($1)', [request]).catch(() => undefined)
-      await client.query('select es.append_alone($1::jsonb -> 0)', [request]).catch(() => undefined)
+      await client.end()
+      expect(await everything()).toEqual(before)
+      expect(await log.append(to('still', 'any'))).toMatchObject({ status: 'ok' })
+    })
+
+    it.each([
+      ['no line at all', {}],
+      ['a line too few', { streams: 'a\nb' }],
+      ['a line too many', { types: 'T\nT' }],
+      ['no stream', { streams: null }],
+      ['an empty stream', { streams: '' }],
+      ['an id that is none', { ids: 'x' }],
+      ['no JSON', { datas: '{' }],
+      ['an expectation that is none', { expectations: 'some' }],
+      ['no hash', { content_hashes: null }],
+      ['a claim without a key', { scopes: 'name' }],
+      ['a command without a hash', { commands: event().id }],
+    ])('columns that no library has made store nothing: %s', async (_, columns: Record<string, string | null>) => {
+      const one = Object.keys(columns).length === 0 ? {} : columnsOf()
+      const before = await everything()
+      const client = await asApplication()
+      const given = Object.entries({ ...one, ...columns })
+      const all = columnNames.map((name) => given.find(([key]) => key === name)?.[1] ?? null)
+      const values = all.map((_, n) => `$${String(n + 1)}`).join(', ')
+      await client.query(`select es.append_columns(${values})`, all).catch(() => undefined)
       await client.end()
       expect(await everything()).toEqual(before)
       expect(await log.append(to('still', 'any'))).toMatchObject({ status: 'ok' })

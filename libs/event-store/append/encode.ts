@@ -1,6 +1,7 @@
-import { hash } from 'node:crypto'
 import { DomainError } from '@mcpctl/contracts'
 import { canonical } from './canonical'
+import { columnsOf, type Columns } from './columns'
+import { eventTexts, sha256, type EventTexts } from './event-text'
 import { checkShape } from './shape'
 import type { AppendCondition, AppendRequest, CommandRecord, Fence, NewEvent, StreamAppend } from '../types'
 
@@ -10,62 +11,66 @@ const maxRequestBytes = 64 * 1024 * 1024
 const maxStreams = 2_000
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
-/** A request in the form that `es.append_many` reads, checked so that it cannot spoil the flush it travels in. */
+/** A request that was checked so that it cannot spoil the flush it travels in. */
 export interface EncodedRequest {
-  json: string
   bytes: number
-  /** The first stream that it names. */
-  streamId?: string | undefined
-  /** Is it one event for one stream, without a rule, as most are? */
-  isPlain: boolean
+  /** There for most: the quicker way to store it. */
+  columns?: Columns | undefined
+  /** As `es.append_many` reads it. */
+  json: () => string
 }
-
-/**
- * All that the application knows of an event, in RFC 8785 form. Both the stored JSON and the input of the content hash.
- * Throws `Invalid`, with a pointer below `pointer`, for what JSON or PostgreSQL cannot hold.
- */
-export const canonicalEvent = (
-  { streamId, category }: Pick<StreamAppend, 'streamId' | 'category'>,
-  { id, type, schemaVersion, claims = [], data, meta }: NewEvent,
-  pointer = '',
-): string => canonical({ category, claims, data, id, meta, schemaVersion, streamId, type }, pointer)
-
-/** sha256 over `canonicalEvent`, hex: equal before storing and after reading back. */
-export const contentHash = (stream: Pick<StreamAppend, 'streamId' | 'category'>, event: NewEvent): string =>
-  sha256(canonicalEvent(stream, event))
 
 /** Throws `Invalid` for what is no request and for what JSON or PostgreSQL cannot hold, `TooLarge` for an event over 1 MiB. */
 export const encodeRequest = (request: AppendRequest): EncodedRequest => {
   checkShape(request)
-  const { streams, condition, fence, command } = request
+  const { streams, condition, fence } = request
   if (streams.length > maxStreams)
     throw new DomainError('TooLarge', `the append names ${streams.length} streams; ${maxStreams} at most: split it`)
-  const parts = [`"streams":[${streams.map(encodeStream).join(',')}]`]
-  if (condition) parts.push(`"condition":${encodeConditions(condition)}`)
-  if (fence) parts.push(`"fence":${encodeFence(fence)}`)
-  if (command) parts.push(`"command":${encodeCommand(command)}`)
-  const json = `{${parts.join(',')}}`
-  const bytes = Buffer.byteLength(json)
+  const encoded = streams.map(encodeStream)
+  const rest = [
+    ...(condition ? [`"condition":${encodeConditions(condition)}`] : []),
+    ...(fence ? [`"fence":${encodeFence(fence)}`] : []),
+  ]
+  const command = request.command && encodeCommand(request.command)
+  if (command) rest.push(command.json)
+  const json = () => `{${[`"streams":[${encoded.map(streamJson).join(',')}]`, ...rest].join(',')}}`
+  const events = encoded.reduce((sum, stream) => sum + stream.bytes, 0)
+  const bytes = events + rest.reduce((sum, part) => sum + Buffer.byteLength(part), 0)
   if (bytes > maxRequestBytes) throw new DomainError('TooLarge', `the append is larger than ${maxRequestBytes} bytes`)
-  const isPlain = streams.length === 1 && streams[0]?.events.length === 1 && !condition && !fence
-  return { json, bytes, streamId: streams[0]?.streamId, isPlain }
+  return { bytes, json, columns: columnsOf(request, encoded[0]?.events[0], command?.result) }
 }
 
-const encodeStream = (stream: StreamAppend, index: number): string => {
-  const { streamId, category, expected, events } = stream
+interface EncodedStream {
+  head: string
+  events: EncodedEvent[]
+  bytes: number
+}
+
+const encodeStream = (stream: StreamAppend, index: number): EncodedStream => {
+  const { streamId, category, expected } = stream
   const pointer = `/streams/${index}`
   const head = canonical({ category, expected, streamId }, pointer)
   checkStream(stream, pointer)
-  return `${head.slice(0, -1)},"events":[${events.map((event, i) => encodeEvent(stream, event, `${pointer}/events/${i}`)).join(',')}]}`
+  const events = stream.events.map((event, i) => encodeEvent(stream, event, `${pointer}/events/${i}`))
+  return { head, events, bytes: events.reduce((sum, event) => sum + event.bytes, Buffer.byteLength(head)) }
 }
 
-const encodeEvent = (stream: StreamAppend, event: NewEvent, pointer: string): string => {
+const streamJson = ({ head, events }: EncodedStream): string =>
+  `${head.slice(0, -1)},"events":[${events.map(({ hash, text }) => `{"hash":"${hash}","event":${text}}`).join(',')}]}`
+
+interface EncodedEvent extends EventTexts {
+  hash: string
+  bytes: number
+}
+
+const encodeEvent = (stream: StreamAppend, event: NewEvent, pointer: string): EncodedEvent => {
   checkInteger(event.schemaVersion, `${pointer}/schemaVersion`)
   checkUuid(event.id, `${pointer}/id`)
-  const text = canonicalEvent(stream, event, pointer)
-  if (Buffer.byteLength(text) > maxEventBytes)
+  const texts = eventTexts(stream, event, pointer)
+  const bytes = Buffer.byteLength(texts.text)
+  if (bytes > maxEventBytes)
     throw new DomainError('TooLarge', `an event of type ${event.type} is larger than ${maxEventBytes} bytes`)
-  return `{"hash":"${sha256(text)}","event":${text}}`
+  return { ...texts, bytes, hash: sha256(texts.text) }
 }
 
 const encodeConditions = (condition: AppendCondition | AppendCondition[]): string => {
@@ -83,12 +88,12 @@ const encodeFence = (fence: Fence): string => {
   return canonical(fence, '/fence')
 }
 
-const encodeCommand = (command: CommandRecord): string => {
-  checkUuid(command.id, '/command/id')
-  return canonical(command, '/command')
+const encodeCommand = ({ id, requestHash, result }: CommandRecord): { json: string; result: string } => {
+  checkUuid(id, '/command/id')
+  const answer = canonical(result, '/command/result')
+  const asked = canonical(requestHash, '/command/requestHash')
+  return { json: `"command":{"id":"${id}","requestHash":${asked},"result":${answer}}`, result: answer }
 }
-
-const sha256 = (text: string) => hash('sha256', text)
 
 const checkStream = ({ streamId, expected }: StreamAppend, pointer: string) => {
   if (streamId === '' || streamId.startsWith('$'))

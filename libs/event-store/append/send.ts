@@ -1,56 +1,63 @@
 import type { ClientBase, Pool, QueryConfig } from 'pg'
 import { answered, isUniqueViolation } from '../database-errors'
 import type { Verdict } from '../types'
+import { columnTexts, type Columns } from './columns'
 import type { EncodedRequest } from './encode'
 
 // Above the lock timeout of the append functions: only a connection that is dead without saying so gets here.
 const answerWithinMs = 15_000
 
-/** The short answer to requests of one event each that were all accepted. */
-interface AllStored {
+/** What was stored, one event a request. */
+interface Stored {
   first: string
   versions: number[]
 }
 
 type WireVerdict = { first?: string | null; last?: string | null; position?: string } & Record<string, unknown>
 
-/** Sends a request by the shortest way. Nothing, and nothing stored, where only `sendTogether` can do it or say why not. */
-export const sendAlone = async (pool: Pool, request: EncodedRequest): Promise<Verdict | undefined> => {
-  const asked = call('es-append-alone', 'select es.append_alone($1) as answer', request.json)
+/** Sends the requests of a flush: a verdict for each, in order. */
+export const send = async (pool: Pool, requests: EncodedRequest[]): Promise<Verdict[]> => {
+  const rows = requests.flatMap(({ columns }) => (columns ? [columns] : []))
+  const stored = rows.length === requests.length ? await sendAsColumns(pool, rows) : undefined
+  return stored ? verdictsOf(rows, stored) : sendByJson(pool, requests)
+}
+
+/** Sends requests the general way, for which the database has a verdict in any case. */
+export const sendByJson = async (db: ClientBase | Pool, requests: EncodedRequest[]): Promise<Verdict[]> => {
+  const json = `[${requests.map((request) => request.json()).join(',')}]`
+  const verdicts = await answerTo<WireVerdict[]>(db, 'es.append_many', [json])
+  return verdicts.map(toVerdict)
+}
+
+/** Nothing, and nothing stored, where only `sendByJson` can do it or say why not. */
+const sendAsColumns = async (pool: Pool, rows: Columns[]): Promise<Stored | null> => {
+  const [alone, ...others] = rows
+  if (!alone) return null
+  if (others.length > 0) return answerTo(pool, 'es.append_columns', columnTexts(rows))
   try {
-    const stored = await answerTo<AllStored | null>(pool, asked)
-    return stored ? allStored([request], stored)[0] : undefined
+    return await answerTo(pool, 'es.append_alone', alone.map(orNull))
   } catch (error) {
-    if (isUniqueViolation(error)) return undefined
+    if (isUniqueViolation(error)) return null
     throw error
   }
 }
 
-/** Sends requests in one flush: a verdict for each. */
-export const sendTogether = async (db: ClientBase | Pool, requests: EncodedRequest[]): Promise<Verdict[]> => {
-  const json = `[${requests.map(({ json }) => json).join(',')}]`
-  const asked = call('es-append', 'select es.append_many($1) as answer', json)
-  const answer = (await answerTo<WireVerdict[] | AllStored>(db, asked)) ?? []
-  return Array.isArray(answer) ? answer.map(toVerdict) : allStored(requests, answer)
-}
+const orNull = (text: string) => (text === '' ? null : text)
 
-type Call = QueryConfig & { query_timeout: number }
-
-const call = (name: string, text: string, json: string): Call => ({
-  name,
-  text,
-  values: [json],
-  query_timeout: answerWithinMs,
-})
-
-const answerTo = async <T>(db: ClientBase | Pool, asked: Call): Promise<T | undefined> => {
+const answerTo = async <T>(db: ClientBase | Pool, door: string, values: unknown[]): Promise<T> => {
+  const asked: QueryConfig & { query_timeout: number } = {
+    name: door,
+    text: `select ${door}(${values.map((_, n) => `$${n + 1}`).join(', ')}) as answer`,
+    values,
+    query_timeout: answerWithinMs,
+  }
   const { rows } = await answered('the append', db.query<{ answer: T }>(asked))
-  return rows[0]?.answer
+  return rows[0]?.answer as T
 }
 
-const allStored = (requests: EncodedRequest[], { first, versions }: AllStored): Verdict[] => {
+const verdictsOf = (rows: Columns[], { first, versions }: Stored): Verdict[] => {
   const start = BigInt(first)
-  return requests.map(({ streamId = '' }, n) => {
+  return rows.map(([streamId = ''], n) => {
     const position = start + BigInt(n)
     return { status: 'ok', first: position, last: position, versions: { [streamId]: versions[n] ?? 0 } }
   })

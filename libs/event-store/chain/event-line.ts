@@ -1,5 +1,5 @@
 import { DomainError } from '@mcpctl/contracts'
-import { canonicalEvent } from '../append/encode'
+import { canonicalEvent } from '../append/event-text'
 import type { ClaimChange, EventMeta, JsonObject } from '../types'
 import { broken } from './broken'
 import { numbersAreExact } from './exact-numbers'

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { testDatabase, type TestDatabase } from '../../../test/support/database'
-import { contentHash } from '../append/encode'
+import { contentHash } from '../append/event-text'
 import { PostgresEventLog } from '../postgres-event-log'
 import { event } from '../testing/event-fixtures'
 import type { Decider, JsonObject, NewEvent } from '../types'
