@@ -5,10 +5,17 @@
 drop function es.append_single(jsonb);
 drop function es.is_single(jsonb);
 
+-- The claims of an event that takes one. They are not sent beside the key: whoever calls the database himself could take a key by an
+-- event that does not name it.
+create function es.taken(scope text, key text) returns jsonb
+language sql stable as $$
+  select case when scope is not null then jsonb_build_array(jsonb_build_object('op', 'take', 'scope', scope, 'key', key)) end
+$$;
+
 -- All of them or none. { first, versions } once they are stored; null when an expectation is not met, or when a stream, an id, a claim or
 -- a command is known already. An empty line says that a request has no claim, or no command.
 create function es.append_columns(streams text, categories text, expectations text, ids text, types text, schema_versions text, datas text,
-  metas text, content_hashes text, claims text, scopes text, keys text, commands text, command_hashes text, results text) returns jsonb
+  metas text, content_hashes text, scopes text, keys text, commands text, command_hashes text, results text) returns jsonb
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
@@ -26,7 +33,6 @@ declare
   schema_version integer[] := string_to_array(schema_versions, E'\n')::integer[];
   data jsonb[] := string_to_array(datas, E'\n')::jsonb[];
   meta jsonb[] := string_to_array(metas, E'\n')::jsonb[];
-  claim jsonb[] := string_to_array(claims, E'\n', '')::jsonb[];
   content bytea[] := string_to_array(content_hashes, E'\n')::bytea[];
   scope text[] := string_to_array(scopes, E'\n', '');
   key text[] := string_to_array(keys, E'\n', '');
@@ -61,10 +67,10 @@ begin
     hashes[n] := hash;
   end loop;
   insert into es.event
-  select last.position + e.n, e.category, e.stream, e.version, e.id, e.type, e.schema_version, e.data, e.meta, e.claims, last.now,
-    e.content, e.hash
-  from unnest(category, stream, versions, id, type, schema_version, data, meta, claim, content, hashes)
-    with ordinality e (category, stream, version, id, type, schema_version, data, meta, claims, content, hash, n);
+  select last.position + e.n, e.category, e.stream, e.version, e.id, e.type, e.schema_version, e.data, e.meta, es.taken(e.scope, e.key),
+    last.now, e.content, e.hash
+  from unnest(category, stream, versions, id, type, schema_version, data, meta, scope, key, content, hashes)
+    with ordinality e (category, stream, version, id, type, schema_version, data, meta, scope, key, content, hash, n);
   if scopes is not null then
     insert into es.claim
     select c.scope, c.key, c.stream from unnest(scope, key, stream) c (scope, key, stream) where c.scope is not null;
@@ -85,7 +91,7 @@ end $$;
 -- first event of all; raises unique_violation where something is known already, since a block that catches the error would cost
 -- every append that has none.
 create function es.append_alone(stream text, category text, expected text, id uuid, type text, schema_version integer, data jsonb,
-  meta jsonb, content bytea, claims jsonb, scope text, key text, command uuid, command_hash text, result jsonb) returns jsonb
+  meta jsonb, content bytea, scope text, key text, command uuid, command_hash text, result jsonb) returns jsonb
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
@@ -111,8 +117,8 @@ begin
   if stored is null then
     return null;
   end if;
-  insert into es.event values (stored, category, stream, version, id, type, schema_version, data, meta, claims, now, content,
-    es.chain(previous, content, stored, version, now));
+  insert into es.event values (stored, category, stream, version, id, type, schema_version, data, meta, es.taken(scope, key), now,
+    content, es.chain(previous, content, stored, version, now));
   if scope is not null then
     insert into es.claim values (scope, key, stream);
   end if;

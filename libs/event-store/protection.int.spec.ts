@@ -9,7 +9,7 @@ import { PostgresEventLog } from './postgres-event-log'
 
 const columnNames = [
   ...['streams', 'categories', 'expectations', 'ids', 'types', 'schema_versions', 'datas', 'metas', 'content_hashes'],
-  ...['claims', 'scopes', 'keys', 'commands', 'command_hashes', 'results'],
+  ...['scopes', 'keys', 'commands', 'command_hashes', 'results'],
 ]
 const columnsOf = (): Record<string, string> => ({
   ...{ streams: 'raw', categories: 'test', expectations: 'any', ids: event().id, types: 'T', schema_versions: '1' },
@@ -154,8 +154,8 @@ describe('The log is protected', () => {
     const open = rows.filter((one) => one.open).map(({ call }) => call)
     expect(open).toEqual([
       'es.add_seal(jsonb,bigint)',
-      'es.append_alone(text,text,text,uuid,text,integer,jsonb,jsonb,bytea,jsonb,text,text,uuid,text,jsonb)',
-      'es.append_columns(text,text,text,text,text,text,text,text,text,text,text,text,text,text,text)',
+      'es.append_alone(text,text,text,uuid,text,integer,jsonb,jsonb,bytea,text,text,uuid,text,jsonb)',
+      'es.append_columns(text,text,text,text,text,text,text,text,text,text,text,text,text,text)',
       'es.append_many(jsonb)',
       'es.batch_end(bigint,integer,bigint)',
       'es.begin_import()',

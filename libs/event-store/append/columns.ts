@@ -14,23 +14,24 @@ export const columnsOf = (
   const event = stream && only(stream.events)
   if (!event || !texts || hasRules(request)) return undefined
   const { streamId, category, expected } = stream
-  const claim = claimOf(event, texts)
+  const claim = claimOf(event)
   const command = commandOf(request, result)
   if (!claim || !command || ![streamId, category, event.type].every(fitsLine)) return undefined
   const about = [streamId, category, String(expected), event.id, event.type, String(event.schemaVersion)]
   return [...about, texts.data, texts.meta, `\\x${texts.hash}`, ...claim, ...command]
 }
 
-const none = ['', '', '']
+const noClaim = ['', '']
+const noCommand = ['', '', '']
 
-const claimOf = ({ claims = [] }: NewEvent, texts: EventTexts): string[] | undefined => {
+const claimOf = ({ claims = [] }: NewEvent): string[] | undefined => {
   const claim = only(claims)
-  if (!claim) return claims.length === 0 ? none : undefined
-  return claim.op === 'take' ? fitting([texts.claims, claim.scope, claim.key]) : undefined
+  if (!claim) return claims.length === 0 ? noClaim : undefined
+  return claim.op === 'take' ? fitting([claim.scope, claim.key]) : undefined
 }
 
 const commandOf = ({ command }: AppendRequest, result: string): string[] | undefined =>
-  command ? fitting([command.id, command.requestHash, result]) : none
+  command ? fitting([command.id, command.requestHash, result]) : noCommand
 
 const fitting = (values: string[]): string[] | undefined => (values.every(fitsLine) ? values : undefined)
 

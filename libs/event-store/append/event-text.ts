@@ -5,7 +5,6 @@ import { canonical } from './canonical'
 /** An event in RFC 8785 form, and the parts that the database keeps by themselves. */
 export interface EventTexts {
   text: string
-  claims: string
   data: string
   meta: string
 }
@@ -22,7 +21,7 @@ export const eventTexts = (
   const meta = written(event.meta, 'meta')
   const start = `{"category":${written(category, 'category')},"claims":${claims},"data":${data},"id":${written(event.id, 'id')}`
   const end = `"streamId":${written(streamId, 'streamId')},"type":${written(event.type, 'type')}}`
-  return { text: `${start},"meta":${meta},"schemaVersion":${event.schemaVersion},${end}`, claims, data, meta }
+  return { text: `${start},"meta":${meta},"schemaVersion":${event.schemaVersion},${end}`, data, meta }
 }
 
 /**
