@@ -3,7 +3,7 @@ import { Readable } from 'node:stream'
 import type { Pool } from 'pg'
 import { DomainError } from '@mcpctl/contracts'
 import { genesis } from '../chain/chain-check'
-import { asDomainError } from '../database-errors'
+import { asDomainError, storeLost } from '../database-errors'
 import { digestedHeader, exportFormat, headerLine, trailerLine, type ExportHeader } from './format'
 import { logLines } from './log-lines'
 
@@ -22,7 +22,7 @@ export interface ExportOptions {
  * The same range has the same bytes always, also from the store into which it was imported, but for the header's `epoch`.
  * Exports that follow each other (`after` is the `to` of the one before) may be imported one behind the other.
  *
- * The stream fails with `Invalid` when the log does not reach so far, `Conflict` when events are missing in it, `Unavailable` when
+ * The stream fails with `Invalid` when the log does not reach so far, `Conflict` when events are missing in it or `es.store` is empty, `Unavailable` when
  * the database goes away. Then the trailer is missing, and no import takes the file.
  */
 export const exportEvents = (pool: Pool, options: ExportOptions = {}): Readable =>
@@ -77,7 +77,7 @@ const readEnds = async (pool: Pool, after: bigint, to: bigint | undefined): Prom
   try {
     const { rows } = await pool.query<EndsRow>(ends, [String(after), to === undefined ? null : String(to)])
     const [row] = rows
-    if (!row) throw new Error('es.store is empty: the migrations have not run')
+    if (!row) throw storeLost()
     return row
   } catch (error) {
     throw asDomainError(error)
