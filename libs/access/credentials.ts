@@ -16,6 +16,36 @@ export const storePassword = async (transaction: PoolClient | Pool, uid: string,
   )
 }
 
+/** Puts another hash of the same password in the place of one. False when that is not there any more. */
+export const rehashPassword = async (
+  pool: Pool,
+  uid: string,
+  { from, to }: { from: string; to: string },
+): Promise<boolean> => {
+  const { rowCount } = await pool.query('update access.password set hash = $3 where user_uid = $1 and hash = $2', [
+    uid,
+    from,
+    to,
+  ])
+  return rowCount === 1
+}
+
+/** Whether this is still the hash of the user's password; until the caller's transaction ends nobody replaces it. */
+export const isStillPassword = async (transaction: PoolClient, uid: string, hash: string): Promise<boolean> => {
+  const { rows } = await transaction.query<{ hash: string }>(
+    'select hash from access.password where user_uid = $1 for share',
+    [uid],
+  )
+  return rows[0]?.hash === hash
+}
+
+/** Drops passwords of users who are gone. `present`: who was there at some time of the last hour. */
+export const purgePasswords = async (pool: Pool, present: readonly string[]): Promise<void> => {
+  await pool.query(`delete from access.password where user_uid <> all($1) and set_at < now() - interval '1 hour'`, [
+    present,
+  ])
+}
+
 /** A code that was issued. */
 export interface IssuedCode {
   id: string

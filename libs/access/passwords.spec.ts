@@ -43,4 +43,12 @@ describe('B52 many at once', () => {
       expect(reason).toMatchObject({ code: 'TooManyRequests', details: { retryAfter: 1 } })
     expect(await few.verify('a walk on the moon 7', stored)).toBe(true)
   })
+
+  it('tell nothing of who has a password when the line was full as one was asked for who has none', async () => {
+    const few = new Passwords({ parallel: 1, waiting: 1 })
+    const line = [few.verify('no', stored), few.verify('no', stored)]
+    await expect(few.verify('no', undefined)).rejects.toMatchObject({ code: 'TooManyRequests' })
+    await Promise.all(line)
+    expect(await few.verify('no', undefined)).toBe(false)
+  })
 })

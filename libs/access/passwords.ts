@@ -32,7 +32,8 @@ export class Passwords {
 
   /** Whether the password is the one that was hashed. Without a hash the answer is no, after the same work. Throws TooManyRequests. */
   async verify(password: string, stored: string | undefined): Promise<boolean> {
-    const against = stored ?? (await (this.nobody ??= this.hash(crypto.randomUUID())))
+    // Out of turn, once: were it refused, everybody could tell who has no password.
+    const against = stored ?? (await (this.nobody ??= hash(crypto.randomUUID(), parameters)))
     const isRight = await this.inTurn(() => verify(against, normalised(password)))
     return isRight && stored !== undefined
   }

@@ -43,14 +43,20 @@ export class Throttle {
     private readonly limits: ThrottleLimits = defaultLimits,
   ) {}
 
-  /** Counts the attempt as one that fails, unless it says otherwise later: so that many at once are counted too. Throws TooManyRequests. */
+  /**
+   * Counts the attempt as one that fails, unless it says otherwise later: so that many at once are counted too. Nothing is kept of an attempt
+   * from where there were too many. Throws TooManyRequests.
+   */
   async begin(account: string, address: string): Promise<Attempt> {
     const place = placeOf(address)
     const who = createHash('sha256').update(account).digest('base64url')
     const keys = { account: `account/${who}/${place}`, address: `address/${place}`, known: `known/${who}/${place}` }
+    const isKnown = await this.isKnown(keys.known)
+    await this.refuseFull(keys.address, this.limits.address)
+    if (!isKnown) await this.refuseFull('global', this.limits.global)
     await this.count(keys.account, this.limits.account)
     await this.count(keys.address, this.limits.address)
-    if (!(await this.isKnown(keys.known))) await this.count('global', this.limits.global)
+    if (!isKnown) await this.count('global', this.limits.global)
     return { succeeded: () => this.forget(keys) }
   }
 
@@ -75,6 +81,15 @@ export class Throttle {
       [key, seconds, attempts, longestDelay],
     )
     if (rowCount === 0) throw await this.refusal(key, seconds)
+  }
+
+  /** Looks and counts nothing: a row for each name that somebody makes up would fill the disk. */
+  private async refuseFull(key: string, { attempts, seconds }: AttemptLimit): Promise<void> {
+    const { rowCount } = await this.pool.query(
+      `select from access.attempt a where key = $1 and count >= $3::integer and not ${lapsed}`,
+      [key, seconds, attempts],
+    )
+    if (rowCount !== 0) throw await this.refusal(key, seconds)
   }
 
   private async refusal(key: string, seconds: number): Promise<DomainError> {

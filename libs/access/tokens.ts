@@ -46,6 +46,8 @@ export interface TokenRecord {
 interface Confirmed {
   identity: Identity
   seenPosition: bigint
+  /** Milliseconds since the epoch. */
+  expiresAt: number
   at: number
 }
 
@@ -57,6 +59,7 @@ interface IdentityRow {
   is_local: boolean
   scopes: Entry[] | null
   seen_position: string
+  expires_at: Date | null
 }
 
 /** A confirmation is good for this long, so that a burst of requests asks the database once. */
@@ -67,12 +70,16 @@ const MAX_CONFIRMED = 10_000
 /** A session that nobody uses ends after this time; one that is used ends at its `expires_at`. */
 const IDLE = '12 hours'
 
+const COLUMNS = 'token_id, user_uid, user_name, type, is_local, scopes, seen_position::text, expires_at'
+
 const isGood = `(expires_at is null or expires_at > now())
   and (type <> 'ses' or is_local or coalesce(last_used_at, issued_at) > now() - interval '${IDLE}')`
 
 /** Valid tokens, in a side table: only hashes are stored, and a destroyed one is gone. */
 export class Tokens {
   private readonly confirmed = new Map<string, Confirmed>()
+  /** How often tokens were forgotten: what was read before that may be of one of them. */
+  private forgotten = 0
 
   constructor(
     private readonly pool: Pool,
@@ -93,26 +100,30 @@ export class Tokens {
   /** Whether the token that somebody came with is still good; for what goes on for longer than a request. */
   async isValid({ tokenId }: Identity): Promise<boolean> {
     const { rows } = await this.pool.query<IdentityRow>(
-      `select token_id, user_uid, user_name, type, is_local, scopes, seen_position::text from access.token
+      `select ${COLUMNS} from access.token
         where token_id = $1 and ${isGood}`,
       [tokenId],
     )
-    return rows[0] !== undefined && this.isInForce(confirmedBy(rows[0]))
+    return rows[0] !== undefined && this.isInForce(confirmedBy(rows[0], performance.now()))
   }
 
   /** Makes a revoked token refused here at once. */
   forget(...tokenIds: string[]): void {
+    this.forgotten++
     for (const [key, { identity }] of this.confirmed)
       if (tokenIds.includes(identity.tokenId)) this.confirmed.delete(key)
   }
 
-  /** The tokens and sessions of a user that are good, the newest first. */
+  /** The tokens and sessions of a user that are good, the newest first; none of one who is disabled or gone. */
   async list(uid: string): Promise<TokenRecord[]> {
+    const { facts } = await this.directory.current()
+    const user = facts.user(uid)
+    if (!user?.enabled) return []
     const { rows } = await this.pool.query<TokenRecord>(
       `select token_id as id, prefix, type, is_local as local, scopes, note, issued_at as "issuedAt",
               expires_at as "expiresAt", last_used_at as "lastUsedAt"
-         from access.token where user_uid = $1 and ${isGood} order by issued_at desc, token_id`,
-      [uid],
+         from access.token where user_uid = $1 and seen_position >= $2 and ${isGood} order by issued_at desc, token_id`,
+      [uid, String(user.endedAt ?? 0n)],
     )
     return rows
   }
@@ -183,19 +194,20 @@ export class Tokens {
 
   private async confirm(key: string, hash: Buffer): Promise<Confirmed | undefined> {
     const known = this.confirmed.get(key)
-    if (known && performance.now() - known.at <= CONFIRMED_MS) return known
+    if (known && Date.now() < known.expiresAt && performance.now() - known.at <= CONFIRMED_MS) return known
     try {
       return await this.look(key, hash)
     } catch (error) {
-      if (known && performance.now() - known.at <= GRACE_MS) return known
+      if (known && Date.now() < known.expiresAt && performance.now() - known.at <= GRACE_MS) return known
       throw error
     }
   }
 
   private async look(key: string, hash: Buffer): Promise<Confirmed | undefined> {
+    const asked = performance.now()
+    const { forgotten } = this
     const { rows } = await this.pool.query<IdentityRow & { is_due: boolean }>(
-      `select token_id, user_uid, user_name, type, is_local, scopes, seen_position::text,
-              last_used_at is null or last_used_at < now() - interval '1 minute' as is_due
+      `select ${COLUMNS}, last_used_at is null or last_used_at < now() - interval '1 minute' as is_due
          from access.token where token_hash = $1 and ${isGood}`,
       [hash],
     )
@@ -203,7 +215,8 @@ export class Tokens {
     if (!row) return void this.confirmed.delete(key)
     // Nobody waits for it; where it fails the next look tries again.
     if (row.is_due) this.touch(row.token_id).catch(() => undefined)
-    const confirmed = confirmedBy(row)
+    const confirmed = confirmedBy(row, asked)
+    if (forgotten !== this.forgotten) return confirmed
     if (this.confirmed.size >= MAX_CONFIRMED) this.confirmed.clear()
     this.confirmed.set(key, confirmed)
     return confirmed
@@ -232,7 +245,7 @@ export class Tokens {
   }
 }
 
-const confirmedBy = (row: IdentityRow): Confirmed => ({
+const confirmedBy = (row: IdentityRow, at: number): Confirmed => ({
   identity: {
     uid: row.user_uid,
     name: row.user_name,
@@ -242,5 +255,6 @@ const confirmedBy = (row: IdentityRow): Confirmed => ({
     ...(row.scopes && { scopes: row.scopes }),
   },
   seenPosition: BigInt(row.seen_position),
-  at: performance.now(),
+  expiresAt: row.expires_at?.getTime() ?? Infinity,
+  at,
 })

@@ -2,6 +2,8 @@ import { DomainError } from '@mcpctl/contracts'
 
 /** Larger than any password that is taken: nobody needs to hash it to know. Bytes. */
 const LARGEST_SECRET = 1024
+/** Characters. */
+const LONGEST_NAME = 253
 
 const isPlain = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -36,6 +38,18 @@ export const textOf = (fields: Record<string, unknown>, field: string): string =
 
 export const maybeText = (fields: Record<string, unknown>, field: string): string | undefined =>
   fields[field] === undefined ? undefined : textOf(fields, field)
+
+/** What may be somebody's name: not so long that looking for it in a password takes time. Throws Invalid. */
+export const nameOf = (fields: Record<string, unknown>, field: string): string => {
+  const value = textOf(fields, field)
+  if (value.length <= LONGEST_NAME) return value
+  throw wrong(field, `must have at most ${String(LONGEST_NAME)} characters`)
+}
+
+/** Credentials are never tried: what would be answered is the credential. Throws BadRequest. */
+export const refuseDryRun = ({ dryRun }: { dryRun?: boolean }): void => {
+  if (dryRun) throw new DomainError('BadRequest', 'dryRun is not supported here; send the request without it')
+}
 
 /** A password or a code. Throws Invalid, and TooLarge for what can be none. */
 export const secretOf = (fields: Record<string, unknown>, field: string): string => {

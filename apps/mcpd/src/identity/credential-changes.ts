@@ -44,7 +44,7 @@ export interface Author {
   rightsIn?: (facts: AccessFacts) => Rights
 }
 
-const ATTEMPTS = 10
+const ATTEMPTS = 20
 const VISIBLE_WITHIN_MS = 5_000
 const REVIEWED = new Set(['user', 'group', 'rbac'])
 
@@ -67,7 +67,7 @@ export class CredentialChanges {
 
   /**
    * Decides on current facts, reviews what would be handed out, and commits under the condition that no right has changed meanwhile; else it is
-   * decided again, ten times at most. Throws what `decide` and the review refuse, and Conflict.
+   * decided again, twenty times at most. Throws what `decide` and the review refuse, and Conflict.
    */
   async run<R>(author: Author, decide: (situation: Situation) => Promise<Change<R>>): Promise<R> {
     try {
@@ -98,10 +98,19 @@ export class CredentialChanges {
   }
 
   private async attempt<R>(author: Author, decide: (situation: Situation) => Promise<Change<R>>): Promise<R> {
-    const { directory, log, projector } = this.store
-    // Decided on what is true now: somebody may have been created a moment ago.
-    directory.invalidate()
-    const { facts, position } = await directory.current()
+    const { directory, projector } = this.store
+    const { end, ...known } = await directory.beginChange()
+    const { last, result } = await this.commit(author, decide, known).finally(end)
+    if (last !== null && this.waits) await projector.waitFor(last, VISIBLE_WITHIN_MS)
+    return result
+  }
+
+  private async commit<R>(
+    author: Author,
+    decide: (situation: Situation) => Promise<Change<R>>,
+    { facts, position }: Pick<Situation, 'facts' | 'position'>,
+  ): Promise<{ last: bigint | null; result: R }> {
+    const { log } = this.store
     const now = new Date().toISOString()
     const decided: { change?: Change<R> } = {}
     const append = (request: AppendRequest): Promise<Verdict> => {
@@ -118,9 +127,7 @@ export class CredentialChanges {
     const { last } = await unit.commit()
     // Without events of its own a unit stores nothing.
     if (last === null && (change.rows ?? change.audit)) await append({ streams: [] })
-    directory.invalidate()
-    if (last !== null && this.waits) await projector.waitFor(last, VISIBLE_WITHIN_MS)
-    return change.result
+    return { last, result: change.result }
   }
 
   private async append(request: AppendRequest, rows?: Change<unknown>['rows']): Promise<Verdict> {

@@ -6,7 +6,7 @@ import { Authorize } from '@mcpctl/resource'
 import { refusals } from '../admin/admin.openapi'
 import type { AuthenticatedRequest } from '../http/guards'
 import { STORE, type Store } from '../store/store'
-import { fieldsOf, secretOf, textOf } from './body'
+import { fieldsOf, nameOf, refuseDryRun, secretOf } from './body'
 import { callerOf, requirePerson } from './caller'
 import { CredentialChanges } from './credential-changes'
 import { shapes } from './identity.openapi'
@@ -33,7 +33,7 @@ export class LoginController {
   @ApiResponse(shapes.login.answer)
   login(@Body() body: unknown, @Req() request: FastifyRequest): Promise<Session> {
     const fields = fieldsOf(body, ['user', 'password'])
-    return this.logins.login(textOf(fields, 'user'), secretOf(fields, 'password'), originOf(request))
+    return this.logins.login(nameOf(fields, 'user'), secretOf(fields, 'password'), originOf(request))
   }
 
   @Authorize('open')
@@ -45,7 +45,7 @@ export class LoginController {
   setUp(@Body() body: unknown, @Req() request: FastifyRequest): Promise<Session> {
     const fields = fieldsOf(body, ['user', 'code', 'password'])
     const given = {
-      name: textOf(fields, 'user'),
+      name: nameOf(fields, 'user'),
       code: secretOf(fields, 'code'),
       password: secretOf(fields, 'password'),
     }
@@ -63,6 +63,7 @@ export class LoginController {
   ): Promise<{ ended: number }> {
     const caller = callerOf(request)
     requirePerson(caller, 'logging out')
+    refuseDryRun(caller.asked)
     const { identity, asked } = caller
     const mine = (await this.tokens.list(identity.uid)).filter(({ type }) => type === 'ses')
     const ended = mine.filter(({ id, local }) =>

@@ -4,6 +4,8 @@ import {
   passwordOf,
   passwordProblem,
   Passwords,
+  isStillPassword,
+  rehashPassword,
   storePassword,
   findCode,
   takeCode,
@@ -63,26 +65,29 @@ export class Logins {
     const stored = await passwordOf(this.store.pool, user && mayLogIn(user) ? user.uid : nobody)
     // Longer than any that could be set.
     const isShort = Buffer.byteLength(normalised(password)) <= MOST_BYTES
-    if (!(await this.passwords.verify(isShort ? password : '', stored)) || !user || !isShort) {
+    const isRight = await this.passwords.verify(isShort ? password : '', stored)
+    if (!isRight || !user || !isShort || stored === undefined) {
       await this.failed(origin, user, 'password')
       throw refused()
     }
-    if (stored !== undefined && this.passwords.isOutdated(stored))
-      await storePassword(this.store.pool, user.uid, await this.passwords.hash(password))
+    const hash = await this.renewed(user.uid, stored, password)
     await attempt.succeeded()
-    return this.open(user, { origin, position })
+    return this.open(user, { origin, position, hash })
   }
 
-  /** Sets a password with a one-time code, ends the sessions there were, and opens one. Throws Unauthorized, TooManyRequests, Invalid. */
+  /**
+   * Sets a password with a one-time code, ends the sessions there were, and opens one. A code that is right is taken however many were wrong
+   * before: it cannot be guessed, and nobody must be able to keep others out by trying. Throws Unauthorized, TooManyRequests, Invalid.
+   */
   async setUp(
     { name, code, password }: { name: string; code: string; password: string },
     origin: Origin,
   ): Promise<Session> {
     refuseWeak(password, name)
-    const attempt = await this.throttle.begin(`setup ${name}`, origin.address)
     const { user, position } = await this.look(name)
     const id = await findCode(this.store.pool, user && mayLogIn(user) ? user.uid : nobody, code)
     if (!user || id === undefined) {
+      await this.throttle.begin(`setup ${name}`, origin.address)
       await this.failed(origin, user, 'code')
       throw new DomainError(
         'Unauthorized',
@@ -104,8 +109,7 @@ export class Logins {
       }
     })
     this.tokens.forget(...ended)
-    await attempt.succeeded()
-    return this.open(user, { origin, position })
+    return this.open(user, { origin, position, hash })
   }
 
   /** Sets one's own password, knowing the current one; `proven` for the first one of a local administrator. Throws Unauthorized, Invalid. */
@@ -162,7 +166,22 @@ export class Logins {
     return { user: uid === undefined ? undefined : facts.user(uid), position }
   }
 
-  private async open(user: UserFact, { origin, position }: { origin: Origin; position: bigint }): Promise<Session> {
+  /** The hash that is stored, made anew where it was made with weaker parameters. */
+  private async renewed(uid: string, stored: string, password: string): Promise<string> {
+    if (!this.passwords.isOutdated(stored)) return stored
+    const hash = await this.passwords.hash(password)
+    if (await rehashPassword(this.store.pool, uid, { from: stored, to: hash })) return hash
+    // Another login was faster, or somebody has set another password.
+    const current = await passwordOf(this.store.pool, uid)
+    if (current === undefined || !(await this.passwords.verify(password, current))) throw refused()
+    return current
+  }
+
+  /** `hash`: of the password that was shown. One that is replaced meanwhile opens nothing. */
+  private async open(
+    user: UserFact,
+    { origin, position, hash }: { origin: Origin; position: bigint; hash: string },
+  ): Promise<Session> {
     const token = mintToken('ses')
     const tokenId = uuidv7()
     const expiresAt = new Date(Date.now() + SESSION_MS)
@@ -175,6 +194,7 @@ export class Logins {
       uid,
     } as const
     await inTransaction(this.store.pool, async (transaction) => {
+      if (!(await isStillPassword(transaction, uid, hash))) throw refused()
       await Tokens.store(transaction, token, grant)
       await this.appendTo(transaction, auditAppend(entry))
     })

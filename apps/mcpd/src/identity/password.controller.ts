@@ -7,7 +7,7 @@ import { v7 as uuidv7 } from 'uuid'
 import { Authorize } from '@mcpctl/resource'
 import { refusals } from '../admin/admin.openapi'
 import type { AuthenticatedRequest } from '../http/guards'
-import { fieldsOf, flagOf, maybeText, secretOf } from './body'
+import { fieldsOf, flagOf, maybeText, refuseDryRun, secretOf } from './body'
 import { callerOf, demand, requirePerson, rightsNow, type Caller } from './caller'
 import { CredentialChanges } from './credential-changes'
 import { shapes } from './identity.openapi'
@@ -44,8 +44,7 @@ export class PasswordController {
   ): Promise<ResetAnswer | { user: string }> {
     const caller = callerOf(request)
     requirePerson(caller, 'changing a password')
-    if (caller.asked.dryRun)
-      throw new DomainError('BadRequest', 'dryRun is not supported here; send the request without it')
+    refuseDryRun(caller.asked)
     const fields = fieldsOf(body, ['current', 'password', 'endSessions'])
     if (name === caller.identity.name) return this.setOwn(caller, fields)
     demand(caller, caller.rights, { role: 'edit', kind: 'users', name })

@@ -18,7 +18,7 @@ import { Authorize } from '@mcpctl/resource'
 import { refusals } from '../admin/admin.openapi'
 import type { AuthenticatedRequest } from '../http/guards'
 import { STORE, type Store } from '../store/store'
-import { durationOf, fieldsOf, maybeText, wrong } from './body'
+import { durationOf, fieldsOf, maybeText, refuseDryRun, wrong } from './body'
 import { callerOf, demand, refuseImpersonation, requirePerson, rightsNow, type Caller } from './caller'
 import { CredentialChanges } from './credential-changes'
 import { shapes } from './identity.openapi'
@@ -86,7 +86,7 @@ export class TokensController {
     const name = wish.user ?? identity.name
     const isOther = name !== identity.name
     if (isOther) demand(caller, rights, manage(name))
-    refuseDryRun(caller)
+    refuseDryRun(caller.asked)
     const { uid, type: userType } = await this.user(name)
     const type: 'svc' | 'pat' = userType === 'service' ? 'svc' : 'pat'
     const token = mintToken(type)
@@ -120,7 +120,7 @@ export class TokensController {
     // A token may always end itself.
     if (id !== identity.tokenId || asked.meta.impersonator) requirePerson(caller, 'revoking a token')
     const owner = await this.revocable(caller, id)
-    refuseDryRun(caller)
+    refuseDryRun(caller.asked)
     await this.changes.run(asked, (situation) => {
       if (owner.uid !== identity.uid) demand(caller, rightsNow(caller, situation.facts), manage(owner.name))
       return destroy(situation, { ids: [id], owner, meta: asked.meta })
@@ -153,10 +153,6 @@ export class TokensController {
 }
 
 const manage = (name: string): Ask => ({ action: 'tokens', kind: 'users', name })
-
-const refuseDryRun = ({ asked }: Caller): void => {
-  if (asked.dryRun) throw new DomainError('BadRequest', 'dryRun is not supported here; send the request without it')
-}
 
 const wishOf = (body: unknown): { user: string | undefined; ttlMs: number; scopes?: Entry[]; note?: string } => {
   const fields = fieldsOf(body, ['user', 'ttl', 'scopes', 'note'])

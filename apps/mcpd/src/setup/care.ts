@@ -1,4 +1,4 @@
-import { purgeCodes, type Tokens } from '@mcpctl/access'
+import { purgeCodes, purgePasswords, type Tokens } from '@mcpctl/access'
 import type { Logger } from 'pino'
 import type { CredentialChanges } from '../identity/credential-changes'
 import type { Logins } from '../identity/logins'
@@ -25,6 +25,11 @@ export const takeCare = (
     if (file !== undefined) await sessions.keepUp(file)
     await tokens.purge()
     await purgeCodes(store.pool)
+    const { facts } = await store.directory.current()
+    await purgePasswords(
+      store.pool,
+      facts.allUsers().map(({ uid }) => uid),
+    )
     await logins.purge()
   }
   const timer = setInterval(() => {
