@@ -106,7 +106,7 @@ const docker = async () => {
 }
 
 const results = [
-  ...(await npmScript(['run', 'check'])),
+  ...(await npmScript(['run', 'check', '--', '--without-specs'])),
   ...(await npmScript(['test'])),
   await integrationOnPostgres15(),
   await docker(),
