@@ -1,4 +1,5 @@
 import { DomainError } from '@mcpctl/contracts'
+import pLimit from 'p-limit'
 import { AccessFacts } from './facts'
 import { accessEventTypes, type AccessEvent, type PlacedEvent } from './events'
 import type { Rights } from './rights'
@@ -6,6 +7,10 @@ import type { Rights } from './rights'
 const PAGE = 1_000
 /** Facts that were confirmed this long ago are as good as new: a burst of requests asks the database once. */
 const CONFIRMED_MS = 500
+/** Former facts are kept so long for others who ask for the same. Milliseconds. */
+const FORMER_MS = 5_000
+/** Moments that wait to be folded, or are kept. */
+const MOST_FORMER = 16
 
 interface LoggedEvent {
   position: bigint
@@ -34,6 +39,12 @@ export interface DirectoryOptions {
  */
 export class Directory {
   private readonly facts = new AccessFacts()
+  /** Of every event in the facts, in order. */
+  private readonly positions: bigint[] = []
+  private readonly former = new Map<bigint, Promise<AccessFacts>>()
+  /** A fold of the whole log is much work: one at a time. */
+  private readonly folding = pLimit(1)
+  private readonly changing = pLimit(1)
   private readonly rights = new Map<string, Rights>()
   private readonly listeners = new Set<() => void>()
   private position = 0n
@@ -64,13 +75,44 @@ export class Directory {
     return rights
   }
 
-  /** The facts as they were at a position: folded from the start of the log. */
+  /**
+   * For a change of rights that is about to be decided: facts that are true now, and the position up to which they tell. Changes of this daemon
+   * wait for each other until `end` is called, which makes the next decision look at the log. Throws Unavailable.
+   */
+  async beginChange(): Promise<{ facts: AccessFacts; position: bigint; end: () => void }> {
+    const release = await this.turn()
+    const end = () => {
+      this.invalidate()
+      release()
+    }
+    try {
+      this.invalidate()
+      return { ...(await this.current()), end }
+    } catch (error) {
+      end()
+      throw error
+    }
+  }
+
+  /**
+   * The facts as they were at a position: folded from the start of the log, where they are no more those of now. Throws TooManyRequests when too
+   * many other moments are asked for, and Unavailable.
+   */
   async at(position: bigint): Promise<AccessFacts> {
-    const facts = new AccessFacts()
-    await this.readAll(0n, (event) => {
-      if (event.position <= position) facts.apply(event)
-    })
-    return facts
+    await this.confirm()
+    const last = this.lastUntil(position)
+    if (last === this.position) return this.facts
+    const known = this.former.get(last)
+    if (known) return known
+    if (this.former.size >= MOST_FORMER)
+      throw new DomainError('TooManyRequests', 'too many ask about former rights just now; try again in a moment', {
+        retryAfter: 1,
+      })
+    const folded = this.folding(() => this.foldedUntil(last))
+    this.former.set(last, folded)
+    const forget = () => void this.former.delete(last)
+    folded.then(() => setTimeout(forget, FORMER_MS).unref(), forget)
+    return folded
   }
 
   /** Makes the next decision look at the log: after a write of one's own, or when somebody has said that there is more. */
@@ -98,6 +140,32 @@ export class Directory {
     }
   }
 
+  private turn(): Promise<() => void> {
+    return new Promise((begin) => {
+      void this.changing(() => new Promise<void>(begin))
+    })
+  }
+
+  private async foldedUntil(position: bigint): Promise<AccessFacts> {
+    const facts = new AccessFacts()
+    await this.readAll(0n, (events) => {
+      for (const event of events) if (event.position <= position) facts.apply(event)
+      return (events.at(-1)?.position ?? position) < position
+    })
+    return facts
+  }
+
+  /** Position of the last event that facts followed from at a position; 0 before the first. */
+  private lastUntil(position: bigint): bigint {
+    let [low, high] = [0, this.positions.length]
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if ((this.positions[middle] ?? 0n) <= position) low = middle + 1
+      else high = middle
+    }
+    return this.positions[low - 1] ?? 0n
+  }
+
   private isConfirmed(): boolean {
     return this.confirmedAt >= this.notBefore && performance.now() - this.confirmedAt <= CONFIRMED_MS
   }
@@ -106,10 +174,15 @@ export class Directory {
     const asked = performance.now()
     const before = this.position
     try {
-      await this.readAll(before, (event) => {
-        this.facts.apply(event)
-        this.position = event.position
+      // What belongs to one request may come in two pages: nobody must decide on half of it.
+      const held: PlacedEvent[] = []
+      const isFirst = this.confirmedAt === -Infinity
+      await this.readAll(before, (events) => {
+        if (isFirst) this.take(events)
+        else held.push(...events)
+        return true
       })
+      this.take(held)
       this.confirmedAt = asked
     } finally {
       this.refreshing = undefined
@@ -120,12 +193,20 @@ export class Directory {
     }
   }
 
-  private async readAll(after: bigint, take: (event: PlacedEvent) => void): Promise<void> {
+  private take(events: readonly PlacedEvent[]): void {
+    for (const event of events) {
+      this.facts.apply(event)
+      this.position = event.position
+      this.positions.push(event.position)
+    }
+  }
+
+  /** Reads page by page, as long as `take` wants more. */
+  private async readAll(after: bigint, take: (events: PlacedEvent[]) => boolean): Promise<void> {
     for (;;) {
       const page = await this.log.read(after, PAGE, { types: accessEventTypes })
-      for (const event of page) take(placed(event))
       const last = page.at(-1)
-      if (!last || page.length < PAGE) return
+      if (!take(page.map(placed)) || !last || page.length < PAGE) return
       after = last.position
     }
   }

@@ -26,7 +26,7 @@ export interface Asked {
 
 /**
  * Judges what a request is about to append, dry runs included: throws to refuse it. May put conditions on the append; answers what is to be done
- * once it is committed or overtaken.
+ * once it is committed, overtaken or only tried.
  */
 export type Review = (unit: UnitOfWork, asked: Asked, now: string) => Promise<(() => void) | undefined>
 
@@ -42,7 +42,7 @@ export interface Visibility {
   waitFor(position: bigint): Promise<boolean>
 }
 
-const ATTEMPTS = 5
+const ATTEMPTS = 20
 
 /** Runs one request: decide, append once, wait until its own view shows it. */
 export class RequestRunner {
@@ -56,7 +56,7 @@ export class RequestRunner {
   ) {}
 
   /**
-   * Runs `body` in a unit of work and commits it. Overtaken by another writer, it runs again on fresh facts, five times at most, then throws Conflict.
+   * Runs `body` in a unit of work and commits it. Overtaken by another writer, it runs again on fresh facts, twenty times at most, then throws Conflict.
    * A command that was answered before is answered again, not executed. Throws CommittedNotVisible when the view lags.
    */
   async run<R extends JsonObject>(asked: Asked, body: (context: CommandContext) => Promise<R>): Promise<Answered<R>> {
@@ -124,11 +124,15 @@ export class RequestRunner {
     const now = new Date().toISOString()
     const result = await body({ meta: asked.meta, unit, now, ...mayRun(asked) })
     const decided = await this.review?.(unit, asked, now)
-    if (asked.dryRun) return { result, position: undefined, replayed: false }
-    const verdict = await unit.commit(asked.command && { ...asked.command, result }).finally(decided)
-    const position = verdict.last ?? undefined
-    if (verdict.status === 'duplicate') return { result: (verdict.result ?? result) as R, position, replayed: true }
-    return { result, position, replayed: false }
+    try {
+      if (asked.dryRun) return { result, position: undefined, replayed: false }
+      const verdict = await unit.commit(asked.command && { ...asked.command, result })
+      const position = verdict.last ?? undefined
+      if (verdict.status === 'duplicate') return { result: (verdict.result ?? result) as R, position, replayed: true }
+      return { result, position, replayed: false }
+    } finally {
+      decided?.()
+    }
   }
 
   private async replay<R extends JsonObject>({ command, dryRun }: Asked): Promise<Answered<R> | undefined> {

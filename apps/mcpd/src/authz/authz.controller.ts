@@ -11,7 +11,6 @@ import {
 import { ApiBody, ApiDefaultResponse, ApiOperation, ApiQuery, ApiResponse } from '@nestjs/swagger'
 import { Objects } from '@mcpctl/read-model'
 import { Authorize } from '@mcpctl/resource'
-import pLimit from 'p-limit'
 import { answers, refusals } from '../admin/admin.openapi'
 import type { AuthenticatedRequest } from '../http/guards'
 import { STORE, type Store } from '../store/store'
@@ -21,8 +20,6 @@ import { denialsOf } from './denials'
 import { positionAt } from './moment'
 import { askOf, questionOf } from './question'
 import { accessOfGroup, accessOfRbac, accessOfUser, entryRecord, grantRecord } from './records'
-
-const MOST_WAITING = 16
 
 interface Whose {
   user?: unknown
@@ -35,9 +32,6 @@ interface Whose {
 @Authorize('inside')
 @ApiDefaultResponse(refusals)
 export class AuthzController {
-  /** Former rights are folded from the start of the log: anybody may ask, but not all at once. */
-  private readonly folding = pLimit(1)
-
   constructor(
     @Inject(STORE) private readonly store: Store,
     private readonly objects: Objects,
@@ -143,11 +137,7 @@ export class AuthzController {
   private async factsAt(at: string | undefined): Promise<AccessFacts> {
     const { directory, log } = this.store
     if (at === undefined) return (await directory.current()).facts
-    if (this.folding.pendingCount >= MOST_WAITING)
-      throw new DomainError('TooManyRequests', 'too many ask about former rights just now; try again in a moment', {
-        retryAfter: 1,
-      })
-    return this.folding(async () => directory.at(await positionAt(log, at)))
+    return directory.at(await positionAt(log, at))
   }
 }
 
