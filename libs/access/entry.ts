@@ -30,6 +30,9 @@ export const rolesOfKind = {
 } as const satisfies Record<string, readonly Role[]>
 export type AccessKind = keyof typeof rolesOfKind
 
+/** Whether rights may be about such a kind, by its plural. */
+export const isAccessKind = (plural: string): plural is AccessKind => Object.hasOwn(rolesOfKind, plural)
+
 /** A role on all objects of a kind, or on one by its name. `*` stands for every kind, future ones included. */
 export interface RoleEntry {
   role: Role
@@ -62,10 +65,10 @@ export const roleProblem = ({ role, resource, name }: RoleEntry): string | undef
   if (!roles.includes(role)) return `unknown role "${role}"${didYouMean(role, roles)}; roles are ${roles.join(', ')}`
   if (name?.includes('*')) return 'a name is exact; "*" may stand for the whole resource only'
   if (resource === '*') return name === undefined ? undefined : 'a name needs a resource of its own, not "*"'
-  const offered = (rolesOfKind as Record<string, readonly Role[]>)[resource]
   const kinds = Object.keys(rolesOfKind)
-  if (!offered)
+  if (!isAccessKind(resource))
     return `unknown resource "${resource}"${didYouMean(resource, kinds)}; resources are ${kinds.join(', ')} and *`
+  const offered: readonly Role[] = rolesOfKind[resource]
   if (offered.includes(role)) return undefined
   return `"${role}" means nothing on ${resource}; roles there are ${offered.join(', ')}`
 }
@@ -73,7 +76,7 @@ export const roleProblem = ({ role, resource, name }: RoleEntry): string | undef
 export const operationProblem = ({ action, resource, name }: OperationEntry): string | undefined => {
   if (action !== '*' && !(actions as readonly string[]).includes(action))
     return `unknown operation "${action}"${didYouMean(action, actions)}; operations are ${actions.join(', ')} and *`
-  if (resource !== undefined && !(resource in rolesOfKind)) {
+  if (resource !== undefined && !isAccessKind(resource)) {
     const kinds = Object.keys(rolesOfKind)
     return `unknown resource "${resource}"${didYouMean(resource, kinds)}; resources are ${kinds.join(', ')}`
   }

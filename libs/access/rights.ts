@@ -43,7 +43,9 @@ const waysOfRole = ({ role, kind, name, owner }: RoleAsk): Way<Role>[] => {
 
 const waysOfOperation = ({ action, kind, name, owner }: OperationAsk): Way<Action>[] => [
   { what: action, kind, name },
-  ...(kind === 'instances' && owner !== undefined ? [{ what: action, kind: 'servers', name: owner }] : []),
+  ...(kind === 'instances' && owner !== undefined
+    ? [kind, 'servers'].map((place) => ({ what: action, kind: place, name: owner }))
+    : []),
 ]
 
 /** Whether one entry allows what is asked. `Rights` answers the same for many at once. */
@@ -190,10 +192,9 @@ export class Rights {
     return [this.ownScope(role, kind), ...(this.narrowedBy?.scopes(role, kind) ?? [])]
   }
 
-  /** Whether the role holds for at least one name. */
+  /** Whether there may be an object that the role reaches. */
   reaches(role: Role, kind: string): boolean {
-    const { all, names, owners } = this.scope(role, kind)
-    return all || names.size > 0 || owners.size > 0
+    return this.scopes(role, kind).every(({ all, names, owners }) => all || names.size > 0 || owners.size > 0)
   }
 
   /** Whether a holder of these rights holds all that the entry gives, with at least its scope. `*` is covered by `*` alone. */

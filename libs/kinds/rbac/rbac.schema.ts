@@ -1,5 +1,5 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger'
-import { actions, entryProblem, roles, rolesOfKind, type Entry } from '@mcpctl/access/entry'
+import { actions, entryProblem, isAccessKind, roles, rolesOfKind, type Entry } from '@mcpctl/access/entry'
 import { everybody } from '@mcpctl/access/facts'
 import { findKind, uidPattern, userNamePattern } from '@mcpctl/contracts'
 import { Matching, NestedList, OneOf, Rule } from '@mcpctl/resource'
@@ -14,7 +14,7 @@ const MAX_ENTRIES = 1000
 const pluralOf = (word: unknown): unknown => {
   if (typeof word !== 'string') return word
   const plural = findKind(kinds, word)?.plural ?? `${word.toLowerCase()}s`
-  return plural in rolesOfKind ? plural : word
+  return isAccessKind(plural) ? plural : word
 }
 
 const Plural = (): PropertyDecorator => Transform(({ value }: { value: unknown }) => pluralOf(value))

@@ -1,4 +1,4 @@
-import { actions, entryProblem, rolesOfKind, roles, type Action, type Ask, type Entry } from '@mcpctl/access'
+import { actions, entryProblem, isAccessKind, roles, type Action, type Ask, type Entry } from '@mcpctl/access'
 import { didYouMean, DomainError, findKind, type AccessQuestion, type Kind, type Role } from '@mcpctl/contracts'
 
 /** What a verb of the command line or of the API needs. */
@@ -89,5 +89,5 @@ const check = (entry: Entry): void => {
 const pluralOf = (word: string, kinds: readonly Kind[]): string => {
   if (word === '*') return word
   const plural = findKind(kinds, word)?.plural ?? word.toLowerCase()
-  return plural in rolesOfKind || !(`${plural}s` in rolesOfKind) ? plural : `${plural}s`
+  return isAccessKind(plural) || !isAccessKind(`${plural}s`) ? plural : `${plural}s`
 }
