@@ -51,7 +51,11 @@ export class OpenStreams {
       close,
     }
     this.open.add(one)
-    this.timer ??= setInterval(() => void this.look(), EVERY).unref()
+    this.timer ??= setInterval(() => {
+      // What is half a second old would not do: both together could take a second.
+      this.directory.invalidate()
+      void this.look()
+    }, EVERY).unref()
     return () => this.release(one)
   }
 
