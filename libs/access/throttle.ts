@@ -125,8 +125,8 @@ export class Throttle {
 
 const lapsed = `(greatest(a.last_at, a.blocked_until) < now() - make_interval(secs => $2::double precision))`
 
-/** One household of IPv6 has 2^64 addresses. */
-const placeOf = (address: string): string => {
+/** What counts as one address: one household of IPv6 has 2^64 of them. */
+export const placeOf = (address: string): string => {
   const plain = address.replace(/^::ffff:(?=\d+\.)/, '')
   return plain.includes(':') ? networkOf(plain) : plain
 }

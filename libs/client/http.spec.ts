@@ -55,6 +55,19 @@ describe('the client', () => {
     expect(seen[1]?.headers['idempotency-key']).toMatch(/^[0-9a-f-]{36}$/)
   })
 
+  it('asks again where it asked too often and that passes soon, and else says so at once', async () => {
+    const tooMany =
+      (seconds: string): Answer =>
+      (request, response) => {
+        response.setHeader('retry-after', seconds)
+        problem(429, 'TooManyRequests', 'too many')(request, response)
+      }
+    await serve(tooMany('1'), json(200, object), tooMany('900'))
+    await expect(client.get('servers', 'github')).resolves.toMatchObject(object)
+    await expect(client.get('servers', 'github')).rejects.toMatchObject({ problem: { reason: 'TooManyRequests' } })
+    expect(seen).toHaveLength(3)
+  })
+
   it('repeats a mutation under the same key while the daemon is not able to answer', async () => {
     await serve(problem(503, 'Unavailable', 'starting'), hangUp, json(201, object))
     await expect(client.create('servers', entry)).resolves.toEqual(object)

@@ -74,6 +74,10 @@ const pauseBefore = (attempt: number, retryAfter: string | undefined): number =>
   return Math.min(Number.isFinite(asked) ? Math.max(asked, own) : own, longestPauseMs)
 }
 
+/** Also what was asked too often, where that passes soon: it was not looked at, and others wait for their turn too. */
+const isRetried = ({ statusCode = 0, headers }: IncomingMessage): boolean =>
+  retriedStatuses.has(statusCode) || (statusCode === 429 && Number(headers['retry-after']) * 1000 <= longestPauseMs)
+
 const readText = async (message: IncomingMessage): Promise<string> => {
   const chunks: Buffer[] = []
   for await (const chunk of message) chunks.push(chunk as Buffer)
@@ -155,7 +159,7 @@ export class HttpClient {
       if (isSuccess(message)) return { message }
       return {
         error: await this.refusal(message),
-        mayRetry: retriedStatuses.has(message.statusCode ?? 0),
+        mayRetry: isRetried(message),
         retryAfter: message.headers['retry-after'],
       }
     } catch (error) {

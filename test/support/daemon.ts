@@ -10,6 +10,7 @@ import { pino } from 'pino'
 import { assemble, close, serve, type Parts } from '../../apps/mcpd/src/assembly'
 import type { Config } from '../../apps/mcpd/src/config'
 import { lead } from '../../apps/mcpd/src/leadership'
+import { defaultLimits } from '../../apps/mcpd/src/limits'
 import { toLines } from '../../apps/mcpd/src/log'
 import type { SetupOutcome } from '../../apps/mcpd/src/setup/admin'
 import { openStore } from '../../apps/mcpd/src/store/store'
@@ -80,7 +81,12 @@ const configOf = (directory: string, database: TestDatabase): Config => ({
   logLevel: 'trace',
   allowedHosts: [],
   allowLoopbackUrls: false,
+  trustedProxies: [],
+  // A test asks as fast as it can; those of the limits say theirs.
+  limits: { ...defaultLimits, requests: unlimited, calls: unlimited },
 })
+
+const unlimited = { perSecond: 0, burst: 0 }
 
 /** Starts mcpd as `run` does, the end by a signal aside. */
 export const startDaemon = async (options: DaemonOptions = {}): Promise<TestDaemon> => {

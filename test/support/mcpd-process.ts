@@ -49,6 +49,9 @@ export class Sandbox {
       MCPD_PORT: '0',
       MCPD_DRIVER: options.driver ?? 'process',
       MCPD_WRITE_CONTEXT: this.config,
+      // A test asks as fast as it can.
+      MCPD_REQUEST_RATE: '0',
+      MCPD_CALL_RATE: '0',
       ...(options.databaseUrl !== undefined && { DATABASE_URL: options.databaseUrl }),
       ...options.env,
     }

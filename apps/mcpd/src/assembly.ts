@@ -11,6 +11,7 @@ import { AppModule } from './app.module'
 import type { Config } from './config'
 import { Daemon } from './daemon'
 import { ApiDescription } from './http/openapi.controller'
+import { AdmissionRates } from './http/admission-rates'
 import { choosePort } from './http/port'
 import { AuthorizationGuard } from './http/authorization.guard'
 import { requireDeclared } from './http/declared'
@@ -61,7 +62,7 @@ export const assemble = async (config: Config, store: Store, logger: Logger): Pr
   const daemon = new Daemon(config.dataDirectory)
   const tokens = new Tokens(store.pool, store.directory)
   const changes = new CredentialChanges(store)
-  const logins = new Logins(store, tokens, changes)
+  const logins = new Logins(store, tokens, changes, config.limits.logins)
   const { directory, resources, objects } = store
   const streams = new OpenStreams(directory, tokens)
   const module = AppModule.of({
@@ -84,6 +85,8 @@ export const assemble = async (config: Config, store: Store, logger: Logger): Pr
     pending: new Pending(store),
     logger,
     allowedHosts: config.allowedHosts,
+    trustedProxies: config.trustedProxies,
+    rates: new AdmissionRates(config.limits),
     leader: () => daemon.anyLeader(),
   }
   const app = await NestFactory.create<NestFastifyApplication>(module, httpAdapter(door), {

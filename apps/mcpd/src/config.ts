@@ -2,6 +2,8 @@ import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { didYouMean, userNamePattern } from '@mcpctl/contracts'
 import { dataDirectory } from '@mcpctl/client/paths'
+import { defaultLimits, parseLoginLimit, parseProxies, parseRate, type Limits } from './limits'
+import { UsageError } from './usage-error'
 
 /** Everything that mcpd can be told, by flag or by environment. Read once, here. */
 export interface Config {
@@ -26,11 +28,9 @@ export interface Config {
   allowLoopbackUrls: boolean
   /** Address under which other daemons on the same store reach this one; absent: the one it listens on. */
   advertise?: string
-}
-
-/** A wrong flag or variable; the message says which and what would be right. */
-export class UsageError extends Error {
-  override readonly name = 'UsageError'
+  /** Addresses and networks of proxies whose `X-Forwarded-For` says who asks. */
+  trustedProxies: string[]
+  limits: Limits
 }
 
 const options = {
@@ -45,6 +45,10 @@ const options = {
   'allowed-host': { type: 'string', multiple: true },
   'allow-loopback-urls': { type: 'boolean' },
   'advertise-address': { type: 'string' },
+  'trusted-proxy': { type: 'string', multiple: true },
+  'request-rate': { type: 'string' },
+  'call-rate': { type: 'string' },
+  'login-limit': { type: 'string' },
   help: { type: 'boolean', short: 'h' },
   version: { type: 'boolean' },
 } as const
@@ -66,6 +70,11 @@ Flags (and the variables that say the same):
   --allowed-host NAME       a further Host header to accept; repeatable (MCPD_ALLOWED_HOSTS, comma-separated)
   --allow-loopback-urls     remote servers may be on this machine (MCPD_ALLOW_LOOPBACK_URLS=1)
   --advertise-address URL   where other daemons on the same database reach this one (MCPD_ADVERTISE_ADDRESS)
+  --trusted-proxy ADDRESS   a proxy whose X-Forwarded-For is believed, or its network; repeatable (MCPD_TRUSTED_PROXIES, comma-separated)
+  --request-rate N[:BURST]  requests of one user in a second, and at once; 0 for any number (MCPD_REQUEST_RATE, default 50:1000)
+  --call-rate N[:BURST]     the same of MCP calls (MCPD_CALL_RATE, default 20:400)
+  --login-limit N[:N[:N]]   failed logins: on an account from one address in 15 minutes; from one address, and from everywhere, in a
+                            minute (MCPD_LOGIN_LIMIT, default 5:20:600)
   --version, --help
 
 mcpd admin recover makes a user an administrator again and prints a one-time code that sets its password. It needs the database, while no
@@ -127,6 +136,12 @@ const userNameOf = (name: string): string => {
 
 const listOf = (text: string): string[] => text.split(',').filter((name) => name !== '')
 
+const limitsOf = (flags: ReturnType<typeof parse>, env: Environment): Limits => ({
+  requests: parseRate('request rate', flags['request-rate'] ?? env['MCPD_REQUEST_RATE'], defaultLimits.requests),
+  calls: parseRate('call rate', flags['call-rate'] ?? env['MCPD_CALL_RATE'], defaultLimits.calls),
+  logins: parseLoginLimit(flags['login-limit'] ?? env['MCPD_LOGIN_LIMIT']),
+})
+
 /** Reads flags, then variables, then defaults. Throws UsageError. `help` and `version` are answered by the caller. */
 export const readConfig = (argv: string[], env: Environment): Config & { help: boolean; version: boolean } => {
   const flags = parse(argv)
@@ -149,6 +164,8 @@ export const readConfig = (argv: string[], env: Environment): Config & { help: b
     allowedHosts: flags['allowed-host'] ?? listOf(told(undefined, 'MCPD_ALLOWED_HOSTS', '')),
     allowLoopbackUrls: flags['allow-loopback-urls'] ?? env['MCPD_ALLOW_LOOPBACK_URLS'] === '1',
     ...maybe('advertise', flags['advertise-address'], 'MCPD_ADVERTISE_ADDRESS'),
+    trustedProxies: parseProxies(flags['trusted-proxy'] ?? listOf(told(undefined, 'MCPD_TRUSTED_PROXIES', ''))),
+    limits: limitsOf(flags, env),
     help: flags.help === true,
     version: flags.version === true,
   }

@@ -1,7 +1,8 @@
 import 'reflect-metadata'
-import { readConfig, usage, UsageError } from './config'
+import { readConfig, usage } from './config'
 import { readRecovery } from './setup/recovery-flags'
 import { run, runRecovery } from './run'
+import { UsageError } from './usage-error'
 import { version } from './version'
 
 const main = async (): Promise<void> => {

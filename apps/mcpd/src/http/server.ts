@@ -9,6 +9,7 @@ import { isTooLarge, MAX_BODY, parseBody, tooLarge } from './body'
 import type { Denials } from '../identity/denials'
 import type { Pending } from '../setup/pending'
 import { admit } from './admission'
+import type { AdmissionRates } from './admission-rates'
 import type { AuthorizationGuard } from './authorization.guard'
 import { ask, authenticate, checkOrigin, isDoor, isOpen, refuseUntilSetUp } from './guards'
 import { ProblemFilter, sendProblem } from './problem.filter'
@@ -26,6 +27,9 @@ export interface HttpDependencies {
   guard: AuthorizationGuard
   logger: Logger
   allowedHosts: readonly string[]
+  /** Whose word on who asks is believed. */
+  trustedProxies: readonly string[]
+  rates: AdmissionRates
   /** Whether this daemon leads, and else the leader's address if somebody does. */
   leader(): Promise<{ self: boolean; address?: string }>
 }
@@ -34,6 +38,7 @@ export interface HttpDependencies {
 export const httpAdapter = (dependencies: HttpDependencies): FastifyAdapter => {
   const adapter = new FastifyAdapter({
     bodyLimit: MAX_BODY,
+    trustProxy: dependencies.trustedProxies.length > 0 && [...dependencies.trustedProxies],
     requestTimeout: BODY_WITHIN,
     connectionTimeout: 0,
     forceCloseConnections: 'idle',
@@ -66,7 +71,7 @@ export const httpAdapter = (dependencies: HttpDependencies): FastifyAdapter => {
   return adapter
 }
 
-/** Puts the checks before every route, known or not: Host and Origin, token, size, leader. */
+/** Puts the checks before every route, known or not: Host and Origin, token, rate, size, leader. */
 export const secure = (app: NestFastifyApplication, dependencies: HttpDependencies): void => {
   const { logger, denials, guard } = dependencies
   const fastify = app.getHttpAdapter().getInstance()
@@ -95,8 +100,9 @@ const enter = async (request: FastifyRequest, reply: FastifyReply, dependencies:
   checkOrigin(request, dependencies.allowedHosts)
   if (isOpen(request)) return
   await refuseUntilSetUp(request, dependencies.pending)
-  if (isDoor(request)) return
+  if (isDoor(request)) return dependencies.rates.atDoor(request)
   await authenticate(request, dependencies.tokens)
+  dependencies.rates.inside(request)
   await admit(request, dependencies.directory)
   // No name and no query holds one, and the database could not even look for it.
   if (/%00/.test(request.url)) throw new DomainError('BadRequest', 'the URL must not hold %00')

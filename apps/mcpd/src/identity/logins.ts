@@ -10,6 +10,7 @@ import {
   findCode,
   takeCode,
   Throttle,
+  type ThrottleLimits,
   Tokens,
   type UserFact,
 } from '@mcpctl/access'
@@ -51,8 +52,9 @@ export class Logins {
     private readonly store: Store,
     private readonly tokens: Tokens,
     private readonly changes: CredentialChanges,
+    limits: ThrottleLimits,
   ) {
-    this.throttle = new Throttle(store.pool)
+    this.throttle = new Throttle(store.pool, limits)
   }
 
   /**

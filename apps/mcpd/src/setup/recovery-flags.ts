@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util'
-import { UsageError } from '../config'
+import { UsageError } from '../usage-error'
 
 const givenUser = (flags: string[]): { user: string; rest: string[] } => {
   const { tokens } = parseArgs({ args: flags, options: { user: { type: 'string' } }, strict: false, tokens: true })
