@@ -25,6 +25,8 @@ export interface McpAnswer {
   headers: Record<string, string>
   body?: string
   stream?: Readable
+  /** The session that was named is somebody else's: whoever asks is not told, but it may be recorded. */
+  isOthers?: true
 }
 
 export interface McpHandler {
@@ -161,6 +163,9 @@ const requireSession = (gateway: Gateway, { headers, endpoint, user }: McpReques
     throw new Refused(refuse(400, rpcCodes.invalidRequest, 'Mcp-Session-Id is missing; start with initialize'))
   const session = gateway.sessions.find(id, endpoint, user.uid)
   // The same answer for a session of somebody else: whether an id exists is nobody's business.
-  if (!session) throw new Refused(refuse(404, rpcCodes.invalidRequest, 'no such session; start with initialize'))
+  if (!session) {
+    const answer = refuse(404, rpcCodes.invalidRequest, 'no such session; start with initialize')
+    throw new Refused(gateway.sessions.isOthers(id, user.uid) ? { ...answer, isOthers: true } : answer)
+  }
   return session
 }

@@ -11,6 +11,8 @@ describe('sessions', () => {
     expect(sessions.find(session.id, web, 'bob')).toBeUndefined()
     expect(sessions.find(session.id, { kind: 'server', name: 'web' }, 'alice')).toBeUndefined()
     expect(sessions.find('guess', web, 'alice')).toBeUndefined()
+    expect(['alice', 'bob'].map((user) => sessions.isOthers(session.id, user))).toEqual([false, true])
+    expect(sessions.isOthers('guess', 'bob')).toBe(false)
   })
 
   it('make room by forgetting the one unused for longest, unless it is at work', () => {

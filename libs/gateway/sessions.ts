@@ -53,6 +53,12 @@ export class Sessions {
     return session
   }
 
+  /** Whether there is such a session, opened by somebody else. */
+  isOthers(id: string, userUid: string): boolean {
+    const session = this.#sessions.get(id)
+    return session !== undefined && session.userUid !== userUid
+  }
+
   /** Ends a session and cancels its calls. */
   end(session: Session): void {
     this.#sessions.delete(session.id)

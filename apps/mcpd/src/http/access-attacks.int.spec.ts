@@ -4,6 +4,7 @@ import { until } from '../../../../test/support/binaries'
 import { Caller, type Item, type Items, type Reply } from '../../../../test/support/caller'
 import { startDaemon, type TestDaemon } from '../../../../test/support/daemon'
 import { EventSource } from '../../../../test/support/event-source'
+import { exchange, initialize } from '../../../../test/support/mcp-exchange'
 
 let first: TestDaemon
 let second: TestDaemon
@@ -273,6 +274,32 @@ describe('rights are changed by many at once', () => {
     expect((await Promise.all(tried)).every(({ status }) => status === 201)).toBe(true)
     expect(await root.post('/rbac', innocent(0))).toMatchObject({ status: 201 })
     expect(await root.delete('/rbac/many-0')).toMatchObject({ status: 200 })
+  })
+})
+
+describe('a session of a gateway', () => {
+  const ping = { id: 7, method: 'ping' }
+  const denials = async (user: string): Promise<string[]> => {
+    const { denials: told } = await root.must(root.get<{ denials: { asked: string }[] }>(`/authz/denials?user=${user}`))
+    return told.map(({ asked }) => asked)
+  }
+
+  it('B11 is not there for anybody else, who is recorded to have tried', async () => {
+    await apply({ projects: [{ name: 'bare' }] })
+    await give('run:projects:bare')
+    await apply({ rbac: [rbacOf('runs', ['u:mia'], ['run:projects:bare'])] })
+    const mia = await tokenFor('mia')
+    const { session, status } = await initialize(mia, 'projects/bare')
+    expect(status).toBe(200)
+    expect(session).toBeDefined()
+    const unknown = await exchange(eve, 'projects/bare', ping, 'no-such-session')
+    expect(await denials('eve')).not.toContain('session of another at project/bare')
+    const stolen = await exchange(eve, 'projects/bare', ping, session)
+    expect([stolen.status, stolen.body]).toEqual([404, unknown.body])
+    await until('it is told', async () => (await denials('eve')).includes('session of another at project/bare'))
+    expect((await exchange(mia, 'projects/bare', ping, session)).status).toBe(200)
+    expect((await exchange(mia.with({ 'impersonate-user': 'eve' }), 'projects/bare', ping, session)).status).toBe(403)
+    expect((await exchange(root.with({ 'impersonate-user': 'mia' }), 'projects/bare', ping, session)).status).toBe(404)
   })
 })
 

@@ -4,6 +4,10 @@ import { mcpHandler, type EndpointRef, type Gateway, type McpHandler } from '@mc
 import { Inject } from '@nestjs/common'
 import { Authorize } from '@mcpctl/resource'
 import type { FastifyReply } from 'fastify'
+import type { Logger } from 'pino'
+import { Denials } from '../identity/denials'
+import { LOGGER } from '../log'
+import { STORE, type Store } from '../store/store'
 import type { AuthenticatedRequest } from './guards'
 
 export const GATEWAY = Symbol('Gateway')
@@ -12,9 +16,11 @@ export const GATEWAY = Symbol('Gateway')
 @Controller('mcp')
 export class McpController {
   private readonly handler: McpHandler
+  private readonly denials: Denials
 
-  constructor(@Inject(GATEWAY) gateway: Gateway) {
+  constructor(@Inject(GATEWAY) gateway: Gateway, @Inject(STORE) { log }: Store, @Inject(LOGGER) logger: Logger) {
     this.handler = mcpHandler(gateway)
+    this.denials = new Denials(log, (error) => logger.warn({ error }, 'a refusal could not be recorded'))
   }
 
   @Authorize({ role: 'run', kind: 'servers', live: true })
@@ -49,9 +55,13 @@ export class McpController {
       user: { uid: `${subject.uid}/${identity.tokenId}` },
       signal: gone.signal,
     })
+    if (answer.isOthers) this.denials.record(foreignSession(endpoint), request)
     void reply
       .status(answer.status)
       .headers(answer.headers)
       .send(answer.stream ?? answer.body)
   }
 }
+
+const foreignSession = ({ kind, name }: EndpointRef): DomainError =>
+  new DomainError('Forbidden', "the session is somebody else's", { asked: `session of another at ${kind}/${name}` })
