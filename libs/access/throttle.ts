@@ -31,6 +31,8 @@ const KNOWN_FOR = '30 days'
 export interface Attempt {
   /** The credential was right: the attempt does not count. */
   succeeded(): Promise<void>
+  /** Nobody has looked at the credential: the attempt does not count. */
+  dropped(): Promise<void>
 }
 
 /**
@@ -57,7 +59,14 @@ export class Throttle {
     await this.count(keys.account, this.limits.account)
     await this.count(keys.address, this.limits.address)
     if (!isKnown) await this.count('global', this.limits.global)
-    return { succeeded: () => this.forget(keys) }
+    const counted = [keys.account, keys.address, ...(isKnown ? [] : ['global'])]
+    return {
+      succeeded: async () => {
+        await this.uncount(counted)
+        await this.remember(keys)
+      },
+      dropped: () => this.uncount(counted),
+    }
   }
 
   /** Drops what no longer matters. */
@@ -109,11 +118,15 @@ export class Throttle {
     return rowCount === 1
   }
 
-  private async forget({ account, address, known }: Record<'account' | 'address' | 'known', string>): Promise<void> {
+  private async uncount(keys: readonly string[]): Promise<void> {
+    // One by one: two that hold several rows might wait for each other.
+    for (const key of keys)
+      await this.pool.query('update access.attempt set count = greatest(count - 1, 0) where key = $1', [key])
+  }
+
+  /** Who came in begins anew at the account, and is known there. */
+  private async remember({ account, known }: Record<'account' | 'known', string>): Promise<void> {
     await this.pool.query('delete from access.attempt where key = $1', [account])
-    await this.pool.query(`update access.attempt set count = greatest(count - 1, 0) where key in ($1, 'global')`, [
-      address,
-    ])
     // Its time is kept where others keep how long they are blocked.
     await this.pool.query(
       `insert into access.attempt (key, count, last_at, blocked_until) values ($1, 0, now(), now() + $2::interval)

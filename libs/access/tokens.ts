@@ -114,16 +114,18 @@ export class Tokens {
       if (tokenIds.includes(identity.tokenId)) this.confirmed.delete(key)
   }
 
-  /** The tokens and sessions of a user that are good, the newest first; none of one who is disabled or gone. */
-  async list(uid: string): Promise<TokenRecord[]> {
+  /** The tokens and sessions of a user that are good, the newest first, or the one of them; none of one who is disabled or gone. */
+  async list(uid: string, tokenId?: string): Promise<TokenRecord[]> {
     const { facts } = await this.directory.current()
     const user = facts.user(uid)
     if (!user?.enabled) return []
     const { rows } = await this.pool.query<TokenRecord>(
       `select token_id as id, prefix, type, is_local as local, scopes, note, issued_at as "issuedAt",
               expires_at as "expiresAt", last_used_at as "lastUsedAt"
-         from access.token where user_uid = $1 and seen_position >= $2 and ${isGood} order by issued_at desc, token_id`,
-      [uid, String(user.endedAt ?? 0n)],
+         from access.token
+        where user_uid = $1 and seen_position >= $2 and ($3::uuid is null or token_id = $3) and ${isGood}
+        order by issued_at desc, token_id`,
+      [uid, String(user.endedAt ?? 0n), tokenId ?? null],
     )
     return rows
   }

@@ -84,7 +84,7 @@ export class LoginController {
     const { facts } = await this.store.directory.current()
     const { actor, impersonator } = asked.meta
     const subject = facts.user(actor.uid)
-    const token = (await this.tokens.list(identity.uid)).find(({ id }) => id === identity.tokenId)
+    const [token] = await this.tokens.list(identity.uid, identity.tokenId)
     return {
       user: { name: actor.name, uid: actor.uid, type: subject?.type ?? 'human' },
       groups: facts

@@ -12,6 +12,7 @@ import {
   Throttle,
   type ThrottleLimits,
   Tokens,
+  type Attempt,
   type UserFact,
 } from '@mcpctl/access'
 import { DomainError } from '@mcpctl/contracts'
@@ -67,7 +68,7 @@ export class Logins {
     const stored = await passwordOf(this.store.pool, user && mayLogIn(user) ? user.uid : nobody)
     // Longer than any that could be set.
     const isShort = Buffer.byteLength(normalised(password)) <= MOST_BYTES
-    const isRight = await this.passwords.verify(isShort ? password : '', stored)
+    const isRight = await this.verify(attempt, isShort ? password : '', stored)
     if (!isRight || !user || !isShort || stored === undefined) {
       await this.failed(origin, user, 'password')
       throw refused()
@@ -154,9 +155,19 @@ export class Logins {
     const attempt = await this.throttle.begin(actor.name, sourceAddress ?? '')
     const stored = await passwordOf(this.store.pool, actor.uid)
     // Not 401: the token is good, and clients would throw it away.
-    if (!(await this.passwords.verify(current, stored)))
+    if (!(await this.verify(attempt, current, stored)))
       throw new DomainError('Forbidden', 'the current password is wrong')
     await attempt.succeeded()
+  }
+
+  /** One that finds the line too long has not been tried. */
+  private async verify(attempt: Attempt, password: string, stored: string | undefined): Promise<boolean> {
+    try {
+      return await this.passwords.verify(password, stored)
+    } catch (error) {
+      await attempt.dropped()
+      throw error
+    }
   }
 
   private async look(name: string): Promise<{ user: UserFact | undefined; position: bigint }> {
