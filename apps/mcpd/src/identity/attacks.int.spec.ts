@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { hash } from '@node-rs/argon2'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { purgePasswords } from '@mcpctl/access'
 import { eventually } from '@mcpctl/event-store/testing/eventually'
 import { expectStatus, startDaemon, type TestDaemon } from '../../../../test/support/daemon'
 import type { TestDatabase } from '../../../../test/support/database'
@@ -130,6 +131,27 @@ describe('what was open', () => {
     }
     expect(latest).toBeGreaterThan(0)
     expect(latest).toBeLessThanOrEqual(until)
+  })
+
+  it('of one who is gone leaves no hash behind', async () => {
+    const [gone, stays] = [await newPerson(daemon), await newPerson(daemon)]
+    const [goneUid, staysUid] = [await uidOf(gone), await uidOf(stays)]
+    expect((await daemon.send(`/api/v1/users/${gone}`, { method: 'DELETE' })).status).toBeLessThan(300)
+    const { pool } = daemon.database
+    const left = async () => {
+      const { facts } = await daemon.parts.store.directory.current()
+      const present = facts.allUsers().map(({ uid }) => uid)
+      await purgePasswords(pool, present)
+      const { rows } = await pool.query<{ uid: string }>(
+        'select user_uid as uid from access.password where user_uid = any($1) order by 1',
+        [[goneUid, staysUid]],
+      )
+      return rows.map(({ uid }) => uid)
+    }
+    // Somebody may have come whom this daemon does not know yet.
+    expect(await left()).toHaveLength(2)
+    await pool.query(`update access.password set set_at = now() - interval '2 hours'`)
+    expect(await left()).toEqual([staysUid])
   })
 
   it('is not ended by a logout that is only tried', async () => {

@@ -69,8 +69,8 @@ describe('a login', () => {
         await logIn(daemon, { user: name, password: 'not the password', from })
         times[who].push(performance.now() - started)
       }
-    const median = (all: number[]) => all.toSorted((a, b) => a - b)[Math.floor(all.length / 2)] ?? 0
-    const ratio = median(times.known) / median(times.unknown)
+    // The quickest of each: what else the machine does makes it slower only.
+    const ratio = Math.min(...times.known) / Math.min(...times.unknown)
     expect(ratio).toBeGreaterThan(0.7)
     expect(ratio).toBeLessThan(1.43)
   })
