@@ -17,6 +17,12 @@ export interface ListQuery {
   fieldSelector?: string | undefined
 }
 
+/** A wanted object with the version that its writer has seen: refused when somebody has changed it since. */
+export interface VersionedEntry {
+  metadata: Pick<ResourceObject['metadata'], 'name' | 'labels' | 'annotations' | 'resourceVersion'>
+  spec: Record<string, unknown>
+}
+
 export type Outcome = 'created' | 'configured' | 'unchanged'
 
 export interface ApplyResult {
@@ -166,7 +172,10 @@ export class Client {
   }
 
   /** Applies the bundle whole or not at all; with `dryRun` it is decided and nothing is written. */
-  async apply(manifest: Manifest, options: { dryRun?: boolean } = {}): Promise<ApplyAnswer> {
+  async apply(
+    manifest: Manifest | Record<string, VersionedEntry[]>,
+    options: { dryRun?: boolean } = {},
+  ): Promise<ApplyAnswer> {
     return this.body(
       this.http.request<ApplyAnswer>({
         method: 'POST',

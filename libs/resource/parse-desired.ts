@@ -7,10 +7,12 @@ import type { Resource } from './resource'
 /** A wanted object whose every field has been checked. */
 export interface Desired extends ObjectHead {
   spec: object
+  /** The version that the writer has seen, where the body says it. */
+  resourceVersion?: string
 }
 
 const objectKeys = ['kind', 'apiVersion', 'metadata', 'spec', 'status', 'referencedBy']
-/** What the server says of an object. Ignored in a body, so that what was read can be sent back. */
+/** What the server says of an object. Taken in a body, so that what was read can be sent back; but for the version, it is ignored. */
 const serverOwned = ['uid', 'resourceVersion', 'generation', 'createdAt', 'createdBy', 'deletionTimestamp']
 
 const unknown = (
@@ -76,5 +78,7 @@ export const parseDesired = (resource: Resource, body: unknown, prefix = ''): De
   ]
   const name = typeof head['name'] === 'string' ? head['name'] : ''
   if (all.length > 0) throw invalid(kind.name, name, all)
-  return { name, labels: labels.map, annotations: annotations.map, spec }
+  const { resourceVersion: version } = head as { resourceVersion?: unknown }
+  const seen = typeof version === 'string' && version !== '' ? { resourceVersion: version } : {}
+  return { name, labels: labels.map, annotations: annotations.map, spec, ...seen }
 }

@@ -5,6 +5,7 @@ import {
   Authorize,
   markReplayed,
   parseDesired,
+  preconditionOf,
   RequestRunner,
   Resources,
   ResourceWriter,
@@ -70,8 +71,15 @@ export class ApplyController {
   ): Promise<WriteOutcome[]> {
     await refuseUnlessAllowed(applier, documents, { context, writer: this.writer })
     const results = []
-    for (const { resource, desired, pointer } of documents)
-      results.push(await located(pointer, () => this.writer.apply(resource, desired, { mode: 'apply', context })))
+    for (const { resource, desired, pointer } of documents) {
+      const { resourceVersion, ...wanted } = desired
+      results.push(
+        await located(pointer, () => {
+          const after = preconditionOf(resourceVersion, this.store.objects.epoch)
+          return this.writer.apply(resource, wanted, { mode: 'apply', context, after })
+        }),
+      )
+    }
     return results
   }
 

@@ -37,6 +37,27 @@ const refused = async (status: number, manifest: unknown) => {
 const outcomes = ({ results }: Applied) => results.map(({ plural, name, outcome }) => `${plural}/${name} ${outcome}`)
 
 describe('an apply', () => {
+  it('takes the version that its writer has seen, and refuses all of it when one object has changed since', async () => {
+    const [known, fresh] = [unusedName(), unusedName()]
+    await apply({ servers: [{ name: known, package: source }] })
+    const { metadata } = objectOf(await daemon.send(`/api/v1/servers/${known}`))
+    const versioned = (name: string, resourceVersion: string, replicas: number) => ({
+      metadata: { name, resourceVersion },
+      spec: { package: source, replicas },
+    })
+    const start = `${metadata.resourceVersion.split('.')[0] ?? ''}.0`
+    const both = { servers: [versioned(known, metadata.resourceVersion, 2), versioned(fresh, start, 1)] }
+    expect(outcomes(await apply(both))).toEqual([`servers/${known} configured`, `servers/${fresh} created`])
+
+    const third = unusedName()
+    const stale = { servers: [versioned(third, start, 1), versioned(known, metadata.resourceVersion, 3)] }
+    expect(await refused(412, stale)).toMatchObject({ reason: 'PreconditionFailed', name: known })
+    expectStatus(404, await daemon.send(`/api/v1/servers/${third}`))
+    // As of the start of the log nothing was there: it is created, or refused, but never changed.
+    expect(await refused(412, { servers: [versioned(fresh, start, 5)] })).toMatchObject({ name: fresh })
+    expect(await refused(400, { servers: [versioned(third, 'yesterday', 1)] })).toMatchObject({ reason: 'BadRequest' })
+  })
+
   it('creates, configures and leaves alone, and says which', async () => {
     const [a, b, c] = [unusedName(), unusedName(), unusedName()]
     await apply({
