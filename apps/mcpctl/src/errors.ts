@@ -122,8 +122,11 @@ export const forbiddenHints = (error: unknown, as?: string): string[] => {
   if (!(refusal instanceof ApiError) || !refusedReasons.has(refusal.problem.reason)) return []
   const { detail, errors = [] } = refusal.problem
   const asked = [detail, ...errors.map(({ message }) => message)].flatMap((text) => askedIn(text) ?? [])
-  const whose = as === undefined ? '' : ` --as ${as}`
-  return [...new Set(asked)].slice(0, MOST_HINTS).map((each) => `see: mcpctl auth can-i ${each}${whose} --explain`)
+  // Whoever may not act as another was refused as himself.
+  const whose = (each: string) => (as === undefined || each.startsWith('impersonate') ? '' : ` --as ${as}`)
+  return [...new Set(asked)]
+    .slice(0, MOST_HINTS)
+    .map((each) => `see: mcpctl auth can-i ${each}${whose(each)} --explain`)
 }
 
 /** Where a pointer of the bundle that was sent stands in the user's files. */

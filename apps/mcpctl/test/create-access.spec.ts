@@ -16,6 +16,7 @@ describe('users, groups and bindings', () => {
     if (path.endsWith('/setup'))
       return { status: 200, body: { user: 'alice', token: 'mcp_ses_new', expiresAt: setupCode.expiresAt } }
     if (path.endsWith('/logout')) return { status: 200, body: { ended: 1 } }
+    if (path.endsWith('/apply')) return { status: 200, body: { position: '8', results: [] } }
     const { name, ...spec } = body as { name: string }
     return { status: 201, body: { ...user(name), spec } }
   }
@@ -38,7 +39,7 @@ describe('users, groups and bindings', () => {
       expect(await cli.run(['create', 'user', 'alice', '--display-name', 'Ali Ce', '--email', 'a@b.c'])).toEqual({
         code: 0,
         out: `user/alice created\nsetup code for alice, good once until ${setupCode.expiresAt}: ${setupCode.code}\n`,
-        err: '',
+        err: `with it alice sets a password: mcpctl login http://${daemon.address} --user alice --setup\n`,
       })
       expect(daemon.mutations).toEqual(['POST /api/v1/users', 'POST /api/v1/users/alice/password'])
       expect(daemon.requests[0]?.body).toEqual({ name: 'alice', displayName: 'Ali Ce', email: 'a@b.c' })
@@ -78,20 +79,48 @@ describe('users, groups and bindings', () => {
       expect(await cli.type('create user ci --service')).toEqual({
         code: 0,
         out: 'user/ci created\n',
-        err: 'create a token for it: mcpctl create token --user ci\n',
+        err: 'create a token for it: mcpctl create token ci\n',
       })
       expect(daemon.requests.map(({ body }) => body)).toEqual([{ name: 'ci', type: 'service' }])
     })
 
-    it('adds the user to groups, which are looked up first', async () => {
-      expect((await cli.type('create user carol --group dev --service')).code).toBe(0)
-      const put = daemon.requests.find(({ method }) => method === 'PUT')
-      expect(put?.path).toBe('/api/v1/groups/dev')
-      expect(put?.headers['if-match']).toBe('"1.7"')
-      expect(put?.body).toMatchObject({ name: 'dev', members: ['bob', { name: 'alice', uid: 'u-1' }, 'carol'] })
-      daemon.requests.length = 0
+    it('makes the user and the members of its groups at once, or neither', async () => {
+      const { code, out } = await cli.type('create user carol --group dev --service -l team=core')
+      expect({ code, out }).toEqual({ code: 0, out: 'user/carol created\n' })
+      const [rehearsed, applied] = daemon.requests.filter(({ method }) => method === 'POST')
+      expect([rehearsed?.path, rehearsed?.query.get('dryRun')]).toEqual(['/api/v1/users', 'All'])
+      expect([applied?.path, applied?.query.get('dryRun')]).toEqual(['/api/v1/apply', null])
+      const members = ['bob', { name: 'alice', uid: 'u-1' }, 'carol']
+      expect(applied?.body).toEqual({
+        users: [
+          // Nobody was there when the log began: one who came first under that name is not changed.
+          {
+            metadata: { name: 'carol', labels: { team: 'core' }, annotations: {}, resourceVersion: '1.0' },
+            spec: { type: 'service' },
+          },
+        ],
+        groups: [
+          {
+            metadata: { name: 'dev', labels: {}, annotations: {}, resourceVersion: '1.7' },
+            spec: expect.objectContaining({ members }),
+          },
+        ],
+      })
+      expect(daemon.mutations).not.toContain('PUT /api/v1/groups/dev')
+    })
+
+    it('makes no user for a group that is not there', async () => {
       expect((await cli.type('create user carol --group dve')).code).toBe(3)
       expect(daemon.mutations).toEqual([])
+    })
+
+    it('issues no code for a user that was not made with its groups', async () => {
+      daemon.route = (request) =>
+        request.path.endsWith('/apply')
+          ? problem(412, 'PreconditionFailed', 'Operation cannot be fulfilled on groups "dev"')
+          : answers(request)
+      expect(await cli.type('create user carol --group dev')).toMatchObject({ code: 6, out: '' })
+      expect(daemon.mutations).not.toContain('POST /api/v1/users/carol/password')
     })
 
     it('says what was made when no code can be issued', async () => {

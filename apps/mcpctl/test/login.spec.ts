@@ -157,8 +157,9 @@ describe('who one is', () => {
   it('whoami shows the user, his groups and the token', async () => {
     const { code, out } = await cli.type('whoami')
     expect(code).toBe(0)
-    for (const part of ['alice', 'u-1', 'dev,ops', 'mcp_ses_abcd… (ses)']) expect(out).toContain(part)
+    for (const part of ['alice', 'u-1', 'dev,ops', 'mcp_ses_abcd… (session)']) expect(out).toContain(part)
     expect((await cli.type('whoami -o name')).out).toBe('user/alice\n')
+    expect((await cli.type('whoami -o yaml')).out).toContain('user:\n  name: alice\n')
     expect(JSON.parse((await cli.type('whoami -o json')).out)).toEqual({ ...who, token })
   })
 
@@ -170,6 +171,15 @@ describe('who one is', () => {
       expect(err).toContain('not shown again')
       const body = { user: 'ci', ttl: '90d', scopes: ['view:servers', 'op:logs'], note: 'deploy' }
       expect(daemon.requests[0]?.body).toEqual(body)
+    })
+
+    it('are issued to a user named as kubectl names a service account', async () => {
+      expect((await cli.type('create token ci')).out).toBe('mcp_pat_new\n')
+      expect(daemon.requests[0]?.body).toEqual({ user: 'ci' })
+      for (const line of ['create token ci web', 'create token ci --user web']) {
+        const { code, err } = await cli.type(line)
+        expect([code, err]).toEqual([2, expect.stringContaining('a token belongs to one user; name it once')])
+      }
     })
 
     it('are listed without being shown, and revoked by id', async () => {
@@ -197,7 +207,7 @@ describe('who one is', () => {
     it('prints a code for somebody else, on stdout alone', async () => {
       const { out, err } = await cli.type('passwd bob')
       expect(out).toBe('K7QF-2222-3333-4444-5555\n')
-      expect(err).toContain('mcpctl login URL --user bob --setup')
+      expect(err).toContain(`mcpctl login http://${daemon.address} --user bob --setup`)
       expect(daemon.requests.at(-1)?.body).toEqual({})
     })
   })

@@ -7,7 +7,7 @@ import { createOne } from '../manifest/create'
 import type { CreateStyle } from '../manifest/create'
 import type { Session } from '../session'
 import { requireKind } from '../targets'
-import { addStyleOptions, styleOf } from './create-style'
+import { addWaitOptions, addStyleOptions, styleOf } from './create-style'
 import type { StyleFlags } from './create-style'
 import { collect, pairsOf, present } from './flags'
 
@@ -60,7 +60,7 @@ export const runCreateProject = async (session: Session, { entry, style }: Creat
 
 export const defineCreateProject = (command: Command, open: OpenSession, run = runCreateProject): void => {
   showGlobal(command, '--reason')
-  addStyleOptions(command)
+  addWaitOptions(addStyleOptions(command))
     .summary('Create a project')
     .description('Create a project: servers that a client reaches through one endpoint')
     .usage('NAME [flags]')

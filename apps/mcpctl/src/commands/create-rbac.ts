@@ -34,7 +34,8 @@ const subjectOf = (word: string): object => {
   const at = word.indexOf(':')
   const kind = subjectKinds[word.slice(0, Math.max(at, 0)).toLowerCase()]
   const name = word.slice(at + 1)
-  if (kind === undefined || name === '') throw usage(`--subject needs User:NAME or Group:NAME, not "${word}"`)
+  if (kind === undefined || name === '')
+    throw usage(`--subject needs User:NAME or Group:NAME, not "${word}"`, 'For example: --subject Group:dev')
   return { kind, name }
 }
 

@@ -7,7 +7,7 @@ import { printCreated, sendCreate, waitForCreated } from '../manifest/create'
 import type { CreateStyle } from '../manifest/create'
 import type { Session } from '../session'
 import { requireKind } from '../targets'
-import { addStyleOptions, styleOf } from './create-style'
+import { addWaitOptions, addStyleOptions, styleOf } from './create-style'
 import type { StyleFlags } from './create-style'
 import { collect, numberOf, pairsOf, present } from './flags'
 
@@ -138,7 +138,7 @@ export const runCreateServer = async (session: Session, request: CreateServerReq
 
 export const defineCreateServer = (command: Command, open: OpenSession, run = runCreateServer): void => {
   showGlobal(command, '--reason')
-  addStyleOptions(command)
+  addWaitOptions(addStyleOptions(command))
     .summary('Create a server')
     .description('Create a server from flags')
     .usage('NAME (--image IMAGE | --package PACKAGE | --url URL) [flags]')

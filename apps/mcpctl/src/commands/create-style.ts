@@ -11,7 +11,7 @@ const dryRuns = ['none', 'client', 'server'] as const
 export interface StyleFlags {
   dryRun: string
   wait?: boolean
-  timeout: string
+  timeout?: string
   output: string
 }
 
@@ -21,7 +21,7 @@ export const styleOf = (flags: StyleFlags): CreateStyle => {
   return {
     ...(dryRun !== 'none' && { dryRun }),
     wait: flags.wait ?? false,
-    timeoutMs: parseTimeout(flags.timeout),
+    timeoutMs: parseTimeout(flags.timeout ?? '5m'),
     format: parseFormat(flags.output, createFormats),
   }
 }
@@ -33,6 +33,10 @@ export const addStyleOptions = (command: Command): Command =>
       'server: let the daemon decide and write nothing; client: only print what would be created',
       'none',
     )
+    .option('-o, --output <format>', createFormats.join('|'), 'text')
+
+/** For what becomes available some time after it was created. */
+export const addWaitOptions = (command: Command): Command =>
+  command
     .option('--wait', 'wait until it is available')
     .option('--timeout <duration>', 'how long --wait may take', '5m')
-    .option('-o, --output <format>', createFormats.join('|'), 'text')

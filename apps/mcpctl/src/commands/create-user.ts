@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { Client, IdentityClient } from '@mcpctl/client'
+import type { VersionedEntry } from '@mcpctl/client'
 import type { ManifestEntry, ResourceObject } from '@mcpctl/contracts'
 import type { OpenSession } from '../command-file'
 import { usage } from '../errors'
@@ -36,7 +37,7 @@ export const parseCreateUser = (words: string[], flags: UserFlags): CreateUserRe
   const { displayName, email, service, passwordStdin, prompt } = flags
   if (passwordStdin && prompt) throw usage('--password-stdin and --prompt exclude each other')
   if (service && (passwordStdin || prompt))
-    throw usage('a service user has no password', 'Create a token for it: mcpctl create token --user NAME')
+    throw usage('a service user has no password', 'Create a token for it: mcpctl create token NAME')
   const fields = { displayName, email, type: service ? 'service' : undefined }
   return {
     entry: entryOf(words, flags, { fields, example }),
@@ -57,12 +58,19 @@ const withMember = (group: ResourceObject, user: string): ResourceObject => {
   }
 }
 
-const toPut = ({ metadata: { name, labels, annotations }, spec }: ResourceObject): ManifestEntry => ({
-  name,
-  labels,
-  annotations,
-  ...spec,
-})
+const toVersioned = ({ metadata, spec }: ResourceObject): VersionedEntry => {
+  const { name, labels, annotations, resourceVersion } = metadata
+  return { metadata: { name, labels, annotations, resourceVersion }, spec }
+}
+
+/** As of the start of the log nobody is there: whoever took the name meanwhile is not changed, and the whole is refused. */
+const newcomer = (
+  { name, labels = {}, annotations = {}, ...spec }: ManifestEntry,
+  { metadata }: ResourceObject,
+): VersionedEntry => {
+  const resourceVersion = `${metadata.resourceVersion.split('.', 1)[0] ?? ''}.0`
+  return { metadata: { name, labels, annotations, resourceVersion } as VersionedEntry['metadata'], spec }
+}
 
 /** Nobody is to be logged in by this: the session that comes with the first password ends at once. */
 const setPassword = async (session: Session, user: string, code: string, password: string): Promise<void> => {
@@ -86,17 +94,25 @@ const giveCredential = async (
   const line = `setup code for ${name}, good once until ${expiresAt}: ${code}\n`
   if (style.format === 'text') session.print(line)
   else session.io.err(line)
+  session.say(`with it ${name} sets a password: mcpctl login ${session.context.server} --user ${name} --setup`)
 }
 
-/** What the user would be. Where the daemon decides, the groups' changes are decided with it: they name a user who is not there yet. */
-const rehearse = async (
+/**
+ * Makes the user, and the groups' members with it, all or nothing. What is wrong with the user alone is asked first: that answer speaks of the
+ * user, where the one of the whole speaks of a manifest that nobody has written.
+ */
+const makeUser = async (
   session: Session,
-  { entry, style }: CreateUserRequest,
+  { entry, style: { dryRun } }: CreateUserRequest,
   joined: readonly ResourceObject[],
 ): Promise<ResourceObject> => {
-  const user = await sendCreate(session, { kind: userKind, entry, locate: () => '' }, style)
-  if (style.dryRun === 'server' && joined.length > 0)
-    await session.client.apply({ users: [entry], groups: joined.map(toPut) }, { dryRun: true })
+  const [first] = joined
+  const asked = dryRun ?? (first ? 'server' : undefined)
+  const user = await sendCreate(session, { kind: userKind, entry, locate: () => '' }, asked ? { dryRun: asked } : {})
+  if (first && dryRun !== 'client') {
+    const manifest = { users: [newcomer(entry, first)], groups: joined.map(toVersioned) }
+    await session.client.apply(manifest, { dryRun: dryRun === 'server' })
+  }
   return user
 }
 
@@ -108,7 +124,7 @@ export const runCreateUser = async (session: Session, request: CreateUserRequest
   if (style.dryRun) {
     const changed = style.format === 'yaml' || style.format === 'json' ? joined : []
     const planned = [
-      { kind: userKind, object: await rehearse(session, request, joined) },
+      { kind: userKind, object: await makeUser(session, request, joined) },
       ...changed.map((object) => ({ kind: groupKind, object })),
     ]
     await printCreated(session, planned, style)
@@ -116,10 +132,8 @@ export const runCreateUser = async (session: Session, request: CreateUserRequest
   }
   const password = await readNewPassword(session, request.password)
   session.announceContext()
-  const user = await sendCreate(session, { kind: userKind, entry, locate: () => '' })
-  for (const group of joined) await session.client.replace('groups', toPut(group), group.metadata.resourceVersion)
-  await printCreated(session, [{ kind: userKind, object: user }], style)
-  if (entry['type'] === 'service') session.say(`create a token for it: mcpctl create token --user ${entry.name}`)
+  await printCreated(session, [{ kind: userKind, object: await makeUser(session, request, joined) }], style)
+  if (entry['type'] === 'service') session.say(`create a token for it: mcpctl create token ${entry.name}`)
   else await giveCredential(session, request, password)
 }
 

@@ -16,7 +16,7 @@ import { defineCreateProject } from './create-project'
 import { defineCreateRbac } from './create-rbac'
 import { defineCreateServer } from './create-server'
 import { defineCreateToken } from './create-token'
-import { addStyleOptions, styleOf } from './create-style'
+import { addWaitOptions, addStyleOptions, styleOf } from './create-style'
 import type { StyleFlags } from './create-style'
 import { defineCreateUser } from './create-user'
 
@@ -65,7 +65,7 @@ export const runCreate = async (session: Session, request: CreateRequest): Promi
 
 export const define = (command: Command, open: OpenSession, run = runCreate): void => {
   showGlobal(command, '--reason')
-  addStyleOptions(command)
+  addWaitOptions(addStyleOptions(command))
     .usage('-f FILE [flags] | (server | project | user | group | rbac) NAME [flags] | token [flags]')
     .argument('[words...]')
     .option('-f, --filename <path>', 'manifest to create from; may be repeated', collect)

@@ -78,7 +78,7 @@ const ofUser = async (authz: Authz, user: string): Promise<Sections> => {
     titled('Sessions and tokens', tokens, tokensSection),
     titled('Recent denials', denials, denialsSection),
   ].join('')
-  return { text, fields: tokens === forbidden ? [] : ['tokens'] }
+  return { text, fields: [...(tokens === forbidden ? [] : ['tokens']), ...(access === forbidden ? [] : ['groups'])] }
 }
 
 const ofGroup = async (authz: Authz, group: string): Promise<Sections> => {

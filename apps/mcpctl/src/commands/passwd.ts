@@ -35,7 +35,7 @@ export const runPasswd = async (session: Session, name: string | undefined, flag
     const { user, code, expiresAt } = await identity.resetPassword(name)
     session.print(`${code}\n`)
     return session.say(
-      `${user} sets the password with this code, once, until ${expiresAt}: mcpctl login URL --user ${user} --setup`,
+      `${user} sets the password with this code, once, until ${expiresAt}: mcpctl login ${session.context.server} --user ${user} --setup`,
     )
   }
   const { current, password } = await readChange(session, flags)

@@ -28,6 +28,10 @@ const contextFor = (session: Session, address: string): Context | undefined => {
   return found && { name: found[0], ...found[1] }
 }
 
+const loginOrRecover = (address: string): string =>
+  `log in as an administrator: mcpctl login ${address} --user NAME\n` +
+  'if there is none left: mcpctl down, then: mcpd admin recover --user NAME'
+
 const contextPatienceMs = 10_000
 
 /** The daemon writes the context shortly after it began to listen. */
@@ -40,7 +44,8 @@ const waitForContext = async (session: Session, { record, isNew }: Started): Pro
       throw new CliError(
         exit.notLoggedIn,
         `mcpd runs at ${record.address}, but ${configPath(session.io.env)} has no context for it`,
-        'run: mcpctl down && mcpctl up',
+        // A start writes one for the administrator of the first start; when that one is gone, starting again does not help.
+        isNew ? loginOrRecover(record.address) : `run: mcpctl down && mcpctl up\n${loginOrRecover(record.address)}`,
       )
     await new Promise((done) => setTimeout(done, 100))
   }
