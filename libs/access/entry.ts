@@ -62,12 +62,12 @@ export const sameEntry = (a: Entry, b: Entry): boolean => entryText(a) === entry
 
 /** What is wrong with a role on a kind; undefined when it means something. */
 export const roleProblem = ({ role, resource, name }: RoleEntry): string | undefined => {
-  if (!roles.includes(role)) return `unknown role "${role}"${didYouMean(role, roles)}; roles are ${roles.join(', ')}`
+  if (!roles.includes(role)) return `unknown role "${role}"${didYouMean(role, roles)} (roles are ${roles.join(', ')})`
   if (name?.includes('*')) return 'a name is exact; "*" may stand for the whole resource only'
   if (resource === '*') return name === undefined ? undefined : 'a name needs a resource of its own, not "*"'
   const kinds = Object.keys(rolesOfKind)
   if (!isAccessKind(resource))
-    return `unknown resource "${resource}"${didYouMean(resource, kinds)}; resources are ${kinds.join(', ')} and *`
+    return `unknown resource "${resource}"${didYouMean(resource, kinds)} (resources are ${kinds.join(', ')} and *)`
   const offered: readonly Role[] = rolesOfKind[resource]
   if (offered.includes(role)) return undefined
   return `"${role}" means nothing on ${resource}; roles there are ${offered.join(', ')}`
@@ -75,10 +75,10 @@ export const roleProblem = ({ role, resource, name }: RoleEntry): string | undef
 
 export const operationProblem = ({ action, resource, name }: OperationEntry): string | undefined => {
   if (action !== '*' && !(actions as readonly string[]).includes(action))
-    return `unknown operation "${action}"${didYouMean(action, actions)}; operations are ${actions.join(', ')} and *`
+    return `unknown operation "${action}"${didYouMean(action, actions)} (operations are ${actions.join(', ')} and *)`
   if (resource !== undefined && !isAccessKind(resource)) {
     const kinds = Object.keys(rolesOfKind)
-    return `unknown resource "${resource}"${didYouMean(resource, kinds)}; resources are ${kinds.join(', ')}`
+    return `unknown resource "${resource}"${didYouMean(resource, kinds)} (resources are ${kinds.join(', ')})`
   }
   if (name?.includes('*')) return 'a name is exact; leave it out to mean all'
   return name !== undefined && resource === undefined ? 'a name needs a resource' : undefined

@@ -50,8 +50,8 @@ describe('a group', () => {
     ['members', [{ uid }], 'name of a user'],
     ['members', [{ name: 'alice', uid: 'x' }], 'uid as the server prints it'],
     ['members', [{ name: 'alice', role: 'admin' }], 'unknown field "role"'],
-    ['members', ['alice', 'alice'], 'item 1 is there twice'],
-    ['members', ['alice', { name: 'alice' }], 'item 1 is there twice'],
+    ['members', ['alice', 'alice'], 'item 1 is there twice: "alice"'],
+    ['members', ['alice', { name: 'alice' }], 'item 1 is there twice: "alice"'],
     ['members', many(5001), 'at most 5000'],
     ['groups', ['ops'], 'unknown field'],
   ])('is refused with %s: %j', (field, value, text) => {

@@ -25,13 +25,15 @@ const namedProblem = ({ kind = 'User', name, uid, ...others }: Record<string, un
 const identityOf = (member: unknown): string =>
   isObject(member) ? JSON.stringify([member['name'], member['uid']]) : JSON.stringify([member, undefined])
 
+const wordOf = (member: unknown): string => JSON.stringify(isObject(member) ? member['name'] : member)
+
 const membersProblem = (value: unknown): string | undefined => {
   if (!Array.isArray(value)) return 'must be a list of user names'
   if (value.length > MAX_MEMBERS) return `must have at most ${String(MAX_MEMBERS)} items`
   const seen = new Set<string>()
   for (const [index, member] of value.entries()) {
     const identity = identityOf(member)
-    const wrong = memberProblem(member) ?? (seen.has(identity) ? 'is there twice' : undefined)
+    const wrong = memberProblem(member) ?? (seen.has(identity) ? `is there twice: ${wordOf(member)}` : undefined)
     if (wrong !== undefined) return `item ${String(index)} ${wrong}`
     seen.add(identity)
   }

@@ -100,10 +100,10 @@ describe('a binding', () => {
     })
   })
   it.each([
-    ['subjects', { kind: 'User', name: 'alice' }, { kind: 'User', name: 'alice' }],
-    ['bindings', { role: 'view', resource: 'servers' }, { role: 'view', resource: 'srv' }],
-    ['operations', { action: 'logs' }, { action: 'logs' }],
-  ])('names nothing twice in %s', (field, ...entries) => {
-    expect(problems({ [field]: entries })).toEqual([[`/${field}`, 'item 1 is there twice']])
+    ['subjects', 'User:alice', { kind: 'User', name: 'alice' }, { kind: 'User', name: 'alice' }],
+    ['bindings', 'view:servers', { role: 'view', resource: 'servers' }, { role: 'view', resource: 'srv' }],
+    ['operations', 'logs', { action: 'logs' }, { action: 'logs' }],
+  ])('names nothing twice in %s', (field, word, ...entries) => {
+    expect(problems({ [field]: entries })).toEqual([[`/${field}`, `item 1 is there twice: "${word}"`]])
   })
 })

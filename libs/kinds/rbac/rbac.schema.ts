@@ -40,13 +40,20 @@ const nameProblem = (value: unknown): string | undefined => {
   return typeof value === 'string' && userNamePattern.test(value) ? undefined : 'must be the name of an object'
 }
 
+/** An entry or a subject as the command line writes it. */
+const wordOf = (item: unknown): string => {
+  const { kind, role, action, resource, name } = (item ?? {}) as Record<string, unknown>
+  const parts = [kind, role ?? action, resource, name].filter((part) => typeof part === 'string')
+  return JSON.stringify(parts.join(':'))
+}
+
 const twiceProblem = (value: unknown): string | undefined => {
   if (!Array.isArray(value)) return undefined
   const seen = new Set<string>()
   for (const [index, item] of value.entries()) {
     const { kind, role, action, resource, name, uid } = (item ?? {}) as Record<string, unknown>
     const identity = JSON.stringify([kind, role, action, resource, name, uid].map((word) => word ?? null))
-    if (seen.has(identity)) return `item ${String(index)} is there twice`
+    if (seen.has(identity)) return `item ${String(index)} is there twice: ${wordOf(item)}`
     seen.add(identity)
   }
   return undefined

@@ -1,3 +1,4 @@
+import { DomainError } from '@mcpctl/contracts'
 import { forbidden, Rights, type AccessFacts, type Ask, type Directory, type Identity } from '@mcpctl/access'
 import { impersonationOf, type Impersonation } from './impersonation'
 import type { AuthenticatedRequest } from './guards'
@@ -33,15 +34,21 @@ const effective = (facts: AccessFacts, identity: Identity, wish: Impersonation |
   const groups = wish.groups.map((name) => facts.group(facts.uidOf('Group', name) ?? ''))
   const refused = asksOf(wish).find((ask) => !own.allows(ask))
   if (refused) throw forbidden(identity.name, refused)
-  // Who may impersonate him still learns nothing of one who is not there or is disabled.
-  if (!subject?.enabled) throw forbidden(identity.name, asksOf(wish)[0] ?? { action: 'impersonate' })
+  // Who may impersonate him learns that he is not there or is disabled, but not which.
+  if (!subject?.enabled) throw absent(identity.name, asksOf(wish)[0])
   const entries = groups.map((group, index) => {
-    if (!group) throw forbidden(identity.name, asksOf(wish)[index + 1] ?? { action: 'impersonate' })
+    if (!group) throw absent(identity.name, asksOf(wish)[index + 1])
     return facts.grantsOf(group.uid).map(({ entry }) => entry)
   })
   const granted = facts.grantsOfUser(subject.uid).map(({ entry }) => entry)
   const { uid, name } = subject
   return { subject: { uid, name }, rights: narrowed(new Rights([...granted, ...entries.flat()]), identity) }
+}
+
+/** Refused like one who may not, in words that tell whoever may what to look for. */
+const absent = (who: string, ask: Ask = { action: 'impersonate' }): DomainError => {
+  const { message, details } = forbidden(who, ask)
+  return new DomainError('Forbidden', `${message}: it does not exist, or is disabled`, details)
 }
 
 const asksOf = ({ user, groups }: Impersonation): Ask[] => [

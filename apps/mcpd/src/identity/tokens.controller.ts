@@ -188,7 +188,7 @@ const scopesOf = (value: unknown): Entry[] | undefined => {
     try {
       return /^op[ :]/.test(text) ? parseOperation(text.slice(3)) : parseRole(text)
     } catch (error) {
-      throw error instanceof DomainError ? wrong(`scopes/${String(index)}`, `is wrong: ${error.message}`) : error
+      throw error instanceof DomainError ? wrong(`scopes/${String(index)}`, `is no scope: ${error.message}`) : error
     }
   })
 }
