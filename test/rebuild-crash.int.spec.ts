@@ -164,3 +164,25 @@ describe('a rebuild whose daemon is killed', () => {
     await expectWhole()
   })
 })
+
+it('C56 a daemon that freezes while rows are on their way is ended by another one, which goes on', async () => {
+  await owner.query('begin; lock table rm.object_2 in share mode')
+  const { child } = start()
+  await blocked('copy')
+  child.kill('SIGSTOP')
+  await owner.query('commit')
+  const other = new Builder({ pool: database.pool, model: objects(), frozenAfterMs: 1_000 })
+  // It waits for the build's row, and no failure is written down.
+  await until('the build is done', async () => {
+    const more = await other.step().catch((error: unknown) => {
+      expect(error).toMatchObject({ code: 'Unavailable' })
+      return true
+    })
+    expect((await modelStatus(database.pool, MODEL)).rebuild?.lastError).toBeUndefined()
+    return !more
+  })
+  await expectWhole()
+  child.kill('SIGCONT')
+  await once(child, 'exit')
+  await expectWhole()
+})

@@ -1,5 +1,8 @@
+import { once } from 'node:events'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { Builder, modelStatus, requestRebuild, verifyModel } from '@mcpctl/event-store'
+import { faultyLine } from '@mcpctl/event-store/testing/faulty-line'
+import { createPool } from '@mcpctl/postgres'
 import type { Client } from 'pg'
 import { until } from './support/binaries'
 import { testDatabase, type TestDatabase } from './support/database'
@@ -246,4 +249,38 @@ describe('events that cannot be folded', () => {
       expect(await verify()).toBeUndefined()
     }
   })
+})
+
+it('a process that freezes while it compares is ended by the builder of another one', async () => {
+  const line = await faultyLine(database.url)
+  const ending = new AbortController()
+  let isFrozen = false
+  const waiting = `select wait_event as event from pg_stat_activity where application_name = 'frozen' and state = 'active'`
+  const far = createPool(line.url, { applicationName: 'frozen', role: 'mcpd_app', max: 4 })
+  const model = objects()
+  const loader: typeof model.loader = (place) => {
+    const loading = model.loader(place)
+    const load: typeof loading.load = async (tx, events) => {
+      await loading.load(tx, events)
+      await until('the database waits for rows', async () => {
+        const { rows } = await owner.query<{ event: string }>(waiting)
+        return rows.some(({ event }) => event === 'ClientRead')
+      })
+      line.freeze()
+      isFrozen = true
+    }
+    return { ...loading, load, flush: () => once(ending.signal, 'abort').then(() => undefined) }
+  }
+  const verifying = verifyModel(far, { ...model, loader }, { signal: ending.signal }).catch(() => undefined)
+  await until('it is frozen', () => isFrozen)
+  const builder = new Builder({ pool: database.pool, model: objects(), frozenAfterMs: 200 })
+  await until('it is ended', async () => {
+    await builder.step()
+    return (await owner.query(waiting)).rowCount === 0
+  })
+  line.cut()
+  ending.abort()
+  await verifying
+  await far.end()
+  await line.close()
 })

@@ -78,13 +78,15 @@ export const advance = async (tx: PoolClient, processor: string, to: Advance): P
   )
 }
 
+/** Unless somebody else holds the build: his attempt is the one that counts then. */
 export const recordAttempt = async (
   db: Pool,
   processor: string,
   { error, counts }: { error: string; counts: boolean },
 ): Promise<void> => {
   await db.query(
-    `update es.checkpoint set last_error = $2, attempts = attempts + $3 where processor = $1 and not active`,
+    `update es.checkpoint set last_error = $2, attempts = attempts + $3 where processor = $1 and not active and model_version in (
+       select model_version from es.checkpoint where processor = $1 and not active for update skip locked)`,
     [processor, error, counts ? 1 : 0],
   )
 }

@@ -1,12 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { withClient } from '@mcpctl/postgres/transaction'
 import type { Pool, PoolClient } from 'pg'
-import { answered, isTransient } from '../database-errors'
+import { answered, asDomainError, isTransient } from '../database-errors'
 import { applyAndPark, parkBehind, sortOut, type Poison } from '../follow/parking'
 import type { ProjectedEvent } from '../types'
 import { buildFailed, forgetParked, giveUp, reasonOf } from './build-failure'
 import { advance, findBuild, lockBuild, recordAttempt, type Build, type Phase } from './build-row'
 import { currentEvents, parkedIn } from './folding'
+import { endFrozen } from './frozen'
 import { dropLeftovers } from './leftovers'
 import type { ModelLoader, RebuildableModel } from './model'
 import { pageAfter, pagesAfter } from './pages'
@@ -26,6 +27,11 @@ export interface BuilderOptions {
   model: RebuildableModel
   /** Events per transaction while the tables are loaded, default 100,000; a crash costs the time of one. */
   eventsPerCommit?: number
+  /**
+   * How long a process that folds a model may neither send nor take rows that the database waits for: then its connection is ended, from
+   * here. Default 2 minutes, since it may be busy.
+   */
+  frozenAfterMs?: number
   /** Told after an event was set aside in the version that is built, for a log. */
   onParked?: (poison: Poison) => void
   /** Told when readers see the new version. */
@@ -47,6 +53,7 @@ export class Builder {
   /** There may be tables of a version that was replaced. */
   private hasLeftovers = true
   private swappedTo: number | undefined
+  private lookedForFrozen = -Infinity
 
   constructor(private readonly options: BuilderOptions) {}
 
@@ -56,6 +63,7 @@ export class Builder {
    */
   async step(): Promise<boolean> {
     const { pool, model, onDone } = this.options
+    await this.endFrozen()
     const build = await answered(`the look at the rebuild of model "${model.name}"`, findBuild(pool, model.name))
     // What has failed by other code may succeed by this one.
     if (!build || (build.attempts >= maxAttempts && build.fold === model.fold)) return this.tidy()
@@ -67,6 +75,13 @@ export class Builder {
     } catch (error) {
       throw await this.failed(error, build)
     }
+  }
+
+  private async endFrozen(): Promise<void> {
+    const { pool, frozenAfterMs = 120_000 } = this.options
+    if (performance.now() - this.lookedForFrozen < frozenAfterMs / 4) return
+    this.lookedForFrozen = performance.now()
+    await answered('the look for frozen processes', endFrozen(pool, frozenAfterMs))
   }
 
   private work(tx: PoolClient, build: Build): Promise<boolean> {
@@ -85,6 +100,8 @@ export class Builder {
   private async failed(error: unknown, build: Build): Promise<unknown> {
     this.loader = undefined
     const { pool, model } = this.options
+    // Somebody else is at work at it, and what he writes down is what counts.
+    if (isLockTimeout(error)) return asDomainError(error, `the rebuild of model "${model.name}"`)
     const counts = !isTransient(error)
     if (counts) this.carefulTo = this.reached
     const text = reasonOf(error)
