@@ -50,7 +50,7 @@ describe('an administrator', () => {
     })
     const table = (text: string) => text.replaceAll(/ +/g, ' ').replaceAll(/ \d+[smh]\S*$/gm, '')
     expect(table(await sandbox.must('get', 'users'))).toBe(
-      'NAME TYPE STATUS GROUPS AGE\nadmin human Active admins\nalice human Active dev\nci service Active dev\n',
+      'NAME TYPE STATUS GROUPS LAST-LOGIN AGE\nadmin human Active admins <none>\nalice human Active dev <none>\nci service Active dev <none>\n',
     )
     expect(table(await sandbox.must('get', 'rbac', 'dev-team', '--no-headers'))).toBe(
       'dev-team Group:dev,User:ci view:servers,run:* logs <none>\n',

@@ -233,7 +233,7 @@ describe('users, groups and bindings', () => {
 
   it('have tables of their own', async () => {
     expect((await cli.type('get users')).out).toBe(
-      'NAME    TYPE    STATUS   GROUPS   AGE\nalice   human   Active   dev      5d\n',
+      'NAME    TYPE    STATUS   GROUPS   LAST-LOGIN   AGE\nalice   human   Active   dev      <none>       5d\n',
     )
     expect((await cli.type('get groups')).out).toBe('NAME   MEMBERS   AGE\ndev    2         5d\n')
     expect((await cli.type('get rbac')).out).toBe(

@@ -13,6 +13,7 @@ export const userKind = defineKind({
     { header: 'TYPE', path: 'spec.type' },
     { header: 'STATUS', path: 'status.phase' },
     { header: 'GROUPS', path: 'referencedBy.groups', as: 'list' },
+    { header: 'LAST-LOGIN', path: 'status.lastLogin', as: 'age' },
     { header: 'UID', path: 'metadata.uid', wide: true },
     { header: 'TOKENS', path: 'status.tokens', as: 'count', wide: true },
     { header: 'RBAC', path: 'referencedBy.rbac', as: 'list', wide: true },

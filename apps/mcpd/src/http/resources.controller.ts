@@ -6,6 +6,7 @@ import {
   Get,
   Headers,
   HttpCode,
+  Inject,
   Param,
   Patch,
   Post,
@@ -33,6 +34,8 @@ import {
   type WriteOutcome,
 } from '@mcpctl/resource'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { withLastLogins } from '../identity/last-logins'
+import { STORE, type Store } from '../store/store'
 import type { AuthenticatedRequest } from './guards'
 import { parseListQuery } from './list-query'
 import { methods, offered } from './offered'
@@ -60,6 +63,7 @@ export class ResourcesController {
     private readonly requests: RequestRunner,
     private readonly writer: ResourceWriter,
     private readonly watches: Watches,
+    @Inject(STORE) private readonly store: Store,
   ) {}
 
   @Authorize({ role: 'view', some: true })
@@ -76,7 +80,8 @@ export class ResourcesController {
     const { uid, rights } = authorOf(request)
     const scopes = rights.scopes('view', plural)
     const { items, ...list } = await this.objects.list(kind, parseListQuery(asked), { uid, scopes })
-    return { ...list, items: items.map((object) => visibleTo(object, rights)) }
+    const shown = await withLastLogins(this.store.pool, items)
+    return { ...list, items: shown.map((object) => visibleTo(object, rights)) }
   }
 
   @Authorize({ role: 'view' })
@@ -91,7 +96,8 @@ export class ResourcesController {
     if (!object) throw notFound(plural, name)
     reply.header('etag', etag(object))
     if (isSeen(request.headers['if-none-match'], etag(object))) return void reply.status(304)
-    return visibleTo(object, authorOf(request).rights)
+    const [shown = object] = await withLastLogins(this.store.pool, [object])
+    return visibleTo(shown, authorOf(request).rights)
   }
 
   @Authorize({ role: 'create' })

@@ -1,5 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { expectStatus, problemOf, startDaemon, type TestDaemon } from '../../../../test/support/daemon'
+import {
+  expectStatus,
+  listOf,
+  objectOf,
+  problemOf,
+  startDaemon,
+  type TestDaemon,
+} from '../../../../test/support/daemon'
 import {
   bearing,
   bodyOf,
@@ -35,6 +42,25 @@ describe('a login', () => {
     const headers = bearing(token)
     expect(bodyOf(await daemon.send('/api/v1/logout', { method: 'POST', headers }))).toEqual({ ended: 1 })
     expectStatus(401, await whoAmI(token))
+  })
+
+  it('is told of with the user, also when the session has ended', async () => {
+    const [user, other] = [await newPerson(daemon), await newPerson(daemon)]
+    const lastLogin = async (name: string) =>
+      objectOf(await daemon.send(`/api/v1/users/${name}`)).status['lastLogin'] as string | undefined
+    const { resourceVersion } = objectOf(await daemon.send(`/api/v1/users/${user}`)).metadata
+    const before = (await lastLogin(user)) ?? ''
+    const token = await sessionOf(daemon, user)
+    const after = (await lastLogin(user)) ?? ''
+    expect(after > before).toBe(true)
+    await logIn(daemon, { user, password: 'not the password' })
+    expectStatus(200, await daemon.send('/api/v1/logout', { method: 'POST', headers: bearing(token) }))
+    expect(await lastLogin(user)).toBe(after)
+    const { items } = listOf(await daemon.send('/api/v1/users'))
+    const listed = new Map(items.map(({ metadata, status }) => [metadata.name, status['lastLogin']]))
+    expect([listed.get(user), listed.get(other)]).toEqual([after, await lastLogin(other)])
+    // A login is no change of the user: what was read before it may still be written back.
+    expect(objectOf(await daemon.send(`/api/v1/users/${user}`)).metadata.resourceVersion).toBe(resourceVersion)
   })
 
   it('ends every session when asked to', async () => {
