@@ -242,6 +242,7 @@ describe('what describe and dry runs say of access', () => {
   it('describe user shows groups, tokens, access by its origin, and refusals', async () => {
     const alice = { type: 'human', displayName: 'Alice', enabled: true }
     daemon.put('users', {
+      referencedBy: { groups: ['dev'] },
       kind: 'User',
       metadata: metadata('alice'),
       spec: alice,

@@ -117,7 +117,7 @@ describe('the local daemon', () => {
     const answer = await cli.type('up', { env })
     expect(answer.code).toBe(4)
     expect(answer.err).toMatch(
-      /^error: the token of context "local" is not valid for the daemon at http:\S+; run: mcpctl down, then mcpctl up\n$/,
+      /^error: the token of context "local" is not valid for the daemon at http:\S+; run: mcpctl down, then mcpctl up\nlog in as an administrator: mcpctl login http:\S+ --user NAME\nif there is none left: mcpctl down, then: mcpd admin recover --user NAME\n$/,
     )
   })
 

@@ -101,6 +101,7 @@ const statusFor = async ({ name, server, token }: Context): Promise<DaemonStatus
     throw new CliError(
       exit.notLoggedIn,
       `the token of context "${name}" is not valid for the daemon at ${server}; run: mcpctl down, then mcpctl up`,
+      loginOrRecover(server),
     )
   } finally {
     client.close()

@@ -188,10 +188,13 @@ const instancesSection = ({ kind, objects }: Found, now: number): string => {
   return section('Instances', [[...columns.map(({ header }) => header), 'LAST-EXIT'], ...rows])
 }
 
-const referencedLines = (object: ResourceObject): Line[] => {
+const referencedLines = (object: ResourceObject, elsewhere: readonly string[]): Line[] => {
   const references: unknown = Reflect.get(object, 'referencedBy')
   if (!isRecord(references)) return []
-  return Object.entries(references).map(([plural, names]): Line => [titleOf(plural), valueText(names)])
+  return without(Object.keys(references), elsewhere).map((plural): Line => [
+    titleOf(plural),
+    valueText(Reflect.get(references, plural)),
+  ])
 }
 
 /** Everything that is known of an object: identity, what is wanted, what is, conditions, and what stands around it. */
@@ -201,7 +204,7 @@ export const describeObject = (kind: Kind, object: ResourceObject, around: Surro
     ...identity(object, now),
     ...specLines(kind, object, fields),
     ...statusLines(object, now, fields),
-    ...referencedLines(object),
+    ...referencedLines(object, fields),
   ]
   return [
     formatLines(lines),

@@ -171,7 +171,8 @@ const wishOf = (body: unknown): { user: string | undefined; ttlMs: number; scope
 const ttlOf = (text: string | undefined): number => {
   if (text === undefined) return DEFAULT_TTL_MS
   const ttlMs = durationOf(text)
-  if (ttlMs === undefined) throw wrong('ttl', 'must be a duration like 12h or 30d')
+  if (ttlMs === undefined)
+    throw wrong('ttl', `must be a duration like 12h or 30d, not ${JSON.stringify(text.slice(0, 32))}`)
   if (ttlMs >= SHORTEST_TTL_MS && ttlMs <= LONGEST_TTL_MS) return ttlMs
   throw wrong('ttl', 'must be from one minute (1m) to one year (365d)')
 }
