@@ -27,7 +27,7 @@ export const nextVersion = (
   const before = current?.object
   const object = foldVersion({ kind: kind.kind, view: kind.view, epoch }, before, event)
   if (object === before) return current
-  return object && { uid: uidOf(event), from: event.position, to: null, object }
+  return object && { uid: current?.uid ?? uidOf(event), from: event.position, to: null, object }
 }
 
 /** How a reference to an object for good stands beside those by name. No name holds a colon. */

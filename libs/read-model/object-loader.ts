@@ -20,10 +20,12 @@ interface Kept {
   /** As JSON, once they were written. Most events change one of them only. */
   spec: string | undefined
   status: string | undefined
-  /** What stands before and after the resourceVersion, the one member of the metadata that changes each time. */
+  /** What stands before and after resourceVersion and generation, the members of the metadata that change most. */
   frame: Frame | undefined
   size: number
   isStored: boolean
+  /** Was changed since `forget` has last come by. */
+  isRecent: boolean
 }
 
 export interface LoaderOptions {
@@ -42,7 +44,7 @@ export interface LoaderOptions {
  */
 export class ObjectLoader {
   private readonly kinds: ReadonlyMap<string, ProjectedKind>
-  /** In the order in which they were last changed. */
+  /** By stream. */
   private readonly kept = new Map<string, Kept>()
   private size = 0
   private readonly rows: CopyRows
@@ -96,40 +98,55 @@ export class ObjectLoader {
   private async fetch(tx: ClientBase, events: ProjectedEvent[]): Promise<void> {
     const missing = new Map<string, ProjectedEvent>()
     // The first event of a stream has nothing before it.
-    for (const event of events) if (event.version > 1 && !this.kept.has(uidOf(event))) missing.set(uidOf(event), event)
+    for (const event of events)
+      if (event.version > 1 && !this.kept.has(event.streamId)) missing.set(uidOf(event), event)
     if (missing.size === 0) return
     await this.endStored(tx)
     const found = await currentVersions(tx, this.options.tables, [...missing.keys()])
     for (const [uid, version] of found) {
-      const kind = this.kinds.get(missing.get(uid)?.category ?? '')
-      if (kind) this.keep({ ...keptOf(kind, version), isStored: true })
+      const { category = '', streamId = '' } = missing.get(uid) ?? {}
+      const kind = this.kinds.get(category)
+      if (kind) this.keep(streamId, { ...keptOf(kind, version), isStored: true })
     }
   }
 
   private apply(event: ProjectedEvent): void {
     const kind = this.kinds.get(event.category)
     if (!kind) return
-    const uid = uidOf(event)
-    const before = this.kept.get(uid)
-    const current = before?.version
+    const { streamId } = event
+    const kept = this.kept.get(streamId)
+    const current = kept?.version
     const next = nextVersion(kind, this.options.epoch, { current, event })
     if (next === current) return
-    if (before) this.end(before, event.position)
-    if (next) this.keep(keptOf(kind, next, before))
-    if (kind.references) this.changed.set(uid, { kind, uid, current: next })
+    if (kept) this.end(kept, event.position)
+    if (!next) this.drop(streamId, kept)
+    else if (kept) replace(kept, next)
+    else this.keep(streamId, keptOf(kind, next))
+    if (!kind.references) return
+    const uid = uidOf(event)
+    this.changed.set(uid, { kind, uid, current: next })
   }
 
-  private keep(kept: Kept): void {
-    this.kept.set(kept.version.uid, kept)
+  private keep(streamId: string, kept: Kept): void {
+    this.kept.set(streamId, kept)
     this.size += kept.size
   }
 
+  private drop(streamId: string, kept: Kept | undefined): void {
+    this.kept.delete(streamId)
+    this.size -= kept?.size ?? 0
+  }
+
+  /** What follows a version is about as long as its row: objects are not measured each time, which costs as much as to fold them. */
   private end(kept: Kept, to: bigint): void {
     const { uid, from } = kept.version
-    this.kept.delete(uid)
+    if (kept.isStored) {
+      this.ended.push({ uid, from, to })
+      return
+    }
     this.size -= kept.size
-    if (kept.isStored) this.ended.push({ uid, from, to })
-    else kept.size = this.write(kept, to)
+    kept.size = this.write(kept, to)
+    this.size += kept.size
   }
 
   private store(kept: Kept): void {
@@ -148,7 +165,7 @@ export class ObjectLoader {
     return kept.head.length + text.length
   }
 
-  /** Makes room. */
+  /** Makes room, of what was not changed since it was last here, in turn: cheaper than to keep an order of all with every event. */
   private async forget(tx: ClientBase): Promise<void> {
     const { keptSize = 16 * 1024 * 1024, referrers = 5_000 } = this.options
     if (this.changed.size > referrers) {
@@ -157,11 +174,11 @@ export class ObjectLoader {
     }
     if (this.size <= keptSize) return
     await this.endStored(tx)
-    for (const [uid, kept] of this.kept) {
+    for (const [streamId, kept] of this.kept) {
       if (this.size <= keptSize) return
-      this.store(kept)
-      this.kept.delete(uid)
-      this.size -= kept.size
+      this.drop(streamId, kept)
+      if (kept.isRecent) this.keep(streamId, Object.assign(kept, { isRecent: false }))
+      else this.store(kept)
     }
   }
 }
@@ -169,40 +186,33 @@ export class ObjectLoader {
 /** Two positions and the lengths of three columns, beside the text. */
 const mostOf = (text: string): number => 28 + text.length * widest
 
-/**
- * What of the version before is still right needs not to be made again. Nor is an object measured each time, which costs as much as to
- * fold it: the row of the version before is about as long.
- */
-const keptOf = (kind: ProjectedKind, version: ObjectVersion, before?: Kept): Kept => {
-  const { uid, object } = version
-  if (!before) {
-    const head = headOf(kind, uid, object)
-    return {
-      kind,
-      version,
-      head,
-      spec: undefined,
-      status: undefined,
-      frame: undefined,
-      size: sizeOf(object),
-      isStored: false,
-    }
-  }
-  const past = before.version.object
-  const isSame = past.metadata.labels === object.metadata.labels && past.metadata.name === object.metadata.name
-  return {
-    kind,
-    version,
-    head: isSame ? before.head : headOf(kind, uid, object),
-    spec: past.spec === object.spec ? before.spec : undefined,
-    status: past.status === object.status ? before.status : undefined,
-    frame: isSame && isFramedAlike(past.metadata, object.metadata) ? before.frame : undefined,
-    size: before.size,
-    isStored: false,
-  }
+const keptOf = (kind: ProjectedKind, version: ObjectVersion): Kept => ({
+  kind,
+  version,
+  head: headOf(kind, version),
+  spec: undefined,
+  status: undefined,
+  frame: undefined,
+  size: sizeOf(version.object),
+  isStored: false,
+  isRecent: true,
+})
+
+/** Puts the next version in place of one. What is still right needs not to be made again. */
+const replace = (kept: Kept, next: ObjectVersion): void => {
+  const past = kept.version.object
+  const { metadata, spec, status } = next.object
+  const isNamedAlike = past.metadata.labels === metadata.labels && past.metadata.name === metadata.name
+  if (!isNamedAlike) kept.head = headOf(kept.kind, next)
+  if (!isNamedAlike || !isFramedAlike(past.metadata, metadata)) kept.frame = undefined
+  if (past.spec !== spec) kept.spec = undefined
+  if (past.status !== status) kept.status = undefined
+  kept.version = next
+  kept.isStored = false
+  kept.isRecent = true
 }
 
-const headOf = ({ kind }: ProjectedKind, uid: string, { metadata }: ObjectVersion['object']): string =>
+const headOf = ({ kind }: ProjectedKind, { uid, object: { metadata } }: ObjectVersion): string =>
   rowStart(objectColumnCount) +
   textField(kind) +
   uuidField(uid) +
@@ -222,16 +232,15 @@ type Metadata = ObjectVersion['object']['metadata']
 
 /** Who made it when stays as it is; name and labels are known to be the same. */
 const isFramedAlike = (one: Metadata, other: Metadata): boolean =>
-  one.annotations === other.annotations &&
-  one.generation === other.generation &&
-  one.deletionTimestamp === other.deletionTimestamp
+  one.annotations === other.annotations && one.deletionTimestamp === other.deletionTimestamp
 
+/** The generation follows the resourceVersion, as `foldVersion` has it. */
 const frameOf = (kind: string, metadata: Metadata): Frame => {
   const members = Object.entries(metadata).filter(([, value]) => value !== undefined)
   const at = members.findIndex(([key]) => key === 'resourceVersion')
   const texts = members.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`)
   const before = [...texts.slice(0, at), '"resourceVersion":"'].join(',')
-  const after = ['"', ...texts.slice(at + 1)].join(',')
+  const after = ['', ...texts.slice(at + 2)].join(',')
   return { before: `{"kind":${JSON.stringify(kind)},"metadata":{${before}`, after: `${after}},"spec":` }
 }
 
@@ -241,5 +250,6 @@ const textOf = (kept: Kept): string => {
   kept.spec ??= JSON.stringify(spec)
   kept.status ??= JSON.stringify(status)
   const { before, after } = (kept.frame ??= frameOf(kind, metadata))
-  return `${before}${metadata.resourceVersion}${after}${kept.spec},"status":${kept.status}}`
+  const { resourceVersion, generation } = metadata
+  return `${before}${resourceVersion}","generation":${generation}${after}${kept.spec},"status":${kept.status}}`
 }

@@ -10,19 +10,35 @@ export interface ObjectVersion {
   object: ResourceObject
 }
 
+type Metadata = ResourceObject['metadata']
+
 export interface Folding {
   kind: string
   view: ObjectView
   epoch: number
 }
 
-const strip = (object: ResourceObject): ViewObject => ({
-  name: object.metadata.name,
-  labels: object.metadata.labels,
-  annotations: object.metadata.annotations,
-  spec: object.spec,
-  status: object.status,
-  ...(object.metadata.deletionTimestamp !== undefined && { deletionTimestamp: object.metadata.deletionTimestamp }),
+const strip = ({ metadata, spec, status }: ResourceObject): ViewObject => {
+  const { name, labels, annotations, deletionTimestamp } = metadata
+  const object: ViewObject = { name, labels, annotations, spec, status }
+  if (deletionTimestamp !== undefined) object.deletionTimestamp = deletionTimestamp
+  return object
+}
+
+// Member by member: without a list of what every view has, for every event.
+const showsAlike = (one: ViewObject, other: ViewObject): boolean =>
+  one.name === other.name &&
+  one.deletionTimestamp === other.deletionTimestamp &&
+  jsonEqual(one.status, other.status) &&
+  jsonEqual(one.spec, other.spec) &&
+  jsonEqual(one.labels, other.labels) &&
+  jsonEqual(one.annotations, other.annotations)
+
+/** When and by whom it was made: told by the first event of an object. */
+const originOf = (event: ProjectedEvent, past: Metadata | undefined) => ({
+  uid: past?.uid ?? event.streamId.slice(event.category.length + 1),
+  createdAt: past?.createdAt ?? event.recordedAt,
+  createdBy: past?.createdBy ?? event.meta.actor.name,
 })
 
 const dress = (
@@ -32,22 +48,20 @@ const dress = (
   before: ResourceObject | undefined,
 ): ResourceObject => {
   const changed = before !== undefined && !jsonEqual(before.spec, next.spec)
-  return {
-    kind,
-    metadata: {
-      name: next.name,
-      uid: event.streamId.slice(event.category.length + 1),
-      labels: next.labels,
-      annotations: next.annotations,
-      resourceVersion: `${String(epoch)}.${String(event.position)}`,
-      generation: (before?.metadata.generation ?? 1) + (changed ? 1 : 0),
-      createdAt: before?.metadata.createdAt ?? event.recordedAt,
-      createdBy: before?.metadata.createdBy ?? event.meta.actor.name,
-      ...(next.deletionTimestamp !== undefined && { deletionTimestamp: next.deletionTimestamp }),
-    },
-    spec: next.spec as Record<string, unknown>,
-    status: next.status as Record<string, unknown>,
+  const { uid, createdAt, createdBy } = originOf(event, before?.metadata)
+  const metadata: Metadata = {
+    name: next.name,
+    uid,
+    labels: next.labels,
+    annotations: next.annotations,
+    resourceVersion: `${String(epoch)}.${String(event.position)}`,
+    generation: (before?.metadata.generation ?? 1) + (changed ? 1 : 0),
+    createdAt,
+    createdBy,
   }
+  if (next.deletionTimestamp !== undefined) metadata.deletionTimestamp = next.deletionTimestamp
+  const { spec, status } = next as Pick<ResourceObject, 'spec' | 'status'>
+  return { kind, metadata, spec, status }
 }
 
 /** What an event makes of an object: the same object when it changes nothing that shows, undefined when it ends it. Pure. */
@@ -61,5 +75,5 @@ export const foldVersion = (
   const past = before && strip(before)
   const next = view(past, { type, data, position, at })
   if (!next) return undefined
-  return before && jsonEqual(past, next) ? before : dress(folding, next, event, before)
+  return before && past && showsAlike(past, next) ? before : dress(folding, next, event, before)
 }
