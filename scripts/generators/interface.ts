@@ -18,6 +18,9 @@ const nothingOpened = {
   daemon: {},
 } as unknown as Opened
 
+// Read when the web framework is made.
+const noDoor = { trustedProxies: [] as string[] } as unknown as HttpDependencies
+
 /** Which functions fold which kind: their names, since their code is known elsewhere. */
 const projections = () =>
   projected(new Resources(resources)).map(({ kind, category, view, references }) => {
@@ -29,7 +32,7 @@ const projections = () =>
 /** What mcpd offers and accepts, as documents; opens neither a port nor a database. */
 export const describeInterface = async () => {
   const module = AppModule.of(nothingOpened)
-  const app = await NestFactory.create<NestFastifyApplication>(module, httpAdapter({} as HttpDependencies), {
+  const app = await NestFactory.create<NestFastifyApplication>(module, httpAdapter(noDoor), {
     logger: false,
     preview: true,
   })
