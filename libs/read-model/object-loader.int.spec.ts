@@ -4,7 +4,16 @@ import { projectReferences, projectView } from '@mcpctl/kinds/project/project.vi
 import { serverView } from '@mcpctl/kinds/server/server.view'
 import { testDatabase, type TestDatabase } from '../../test/support/database'
 import { contents, followLog } from '../../test/support/models'
-import { appendServers, created, deleted, reported, scaled, toServer } from '../../test/support/server-log'
+import {
+  appendServers,
+  created,
+  deleted,
+  deletionRequested,
+  labelled,
+  reported,
+  scaled,
+  toServer,
+} from '../../test/support/server-log'
 import { createTables, tablesAt } from './model-tables'
 import type { ProjectedKind } from './object-fold'
 import { ObjectLoader, type LoaderOptions } from './object-loader'
@@ -25,6 +34,10 @@ beforeAll(async () => {
   // A stream goes on after its object has ended, and one begins and ends in the same batch.
   await daemon.log.append(toServer(9, [scaled(3), reported(1)]))
   await daemon.log.append(toServer(77, [created(77), scaled(2), deleted(77)]))
+  // What the versions of an object share changes, and stays, in the middle of its life.
+  await daemon.log.append(toServer(0, [labelled({ nr: 'ß' }), reported(3), scaled(7), labelled({}), scaled(8)]))
+  await daemon.log.append(toServer(1, [scaled(5), deletionRequested(), reported(1), scaled(6), deleted(1)]))
+  await daemon.log.append(toServer(2, [deletionRequested(), scaled(6)]))
   await daemon.caughtUp()
   log = await daemon.log.read(0n, 10_000)
   projected = await contents(database.pool)

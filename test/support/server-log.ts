@@ -38,6 +38,11 @@ export const reported = (ready: number): NewEvent =>
     conditions: [],
   })
 
+export const labelled = (labels: Record<string, string>): NewEvent =>
+  event('ServerLabelled', { labels, annotations: { note: 'größer 数' } })
+
+export const deletionRequested = (): NewEvent => event('ServerDeletionRequested', { at: '2026-01-01T00:00:00.000Z' })
+
 export const deleted = (nr: number): NewEvent =>
   event('ServerDeleted', {}, [{ op: 'release', scope: 'name', key: `server/server-${nr}` }])
 
