@@ -5,6 +5,7 @@ import { Caller, type Item, type Items, type Reply } from '../../../../test/supp
 import { startDaemon, type TestDaemon } from '../../../../test/support/daemon'
 import { EventSource } from '../../../../test/support/event-source'
 import { exchange, initialize } from '../../../../test/support/mcp-exchange'
+import { goneWithinMs } from '../../../../test/support/deadlines'
 
 let first: TestDaemon
 let second: TestDaemon
@@ -322,7 +323,7 @@ describe('a watch', () => {
       }
       await apply({ groups: [{ name: 'readers', members: [] }] })
       const changed = performance.now()
-      for (const source of sources) expect((await source.ended()) - changed).toBeLessThan(1_000)
+      for (const source of sources) expect((await source.ended()) - changed).toBeLessThan(goneWithinMs)
       for (const source of sources) source.close()
     }
   }, 60_000)

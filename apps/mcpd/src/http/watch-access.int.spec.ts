@@ -7,9 +7,7 @@ import { until } from '../../../../test/support/binaries'
 import { Caller, type Items } from '../../../../test/support/caller'
 import { startDaemon, type TestDaemon } from '../../../../test/support/daemon'
 import { EventSource } from '../../../../test/support/event-source'
-
-/** On every daemon. */
-const withinMs = 1_000
+import { goneWithinMs } from '../../../../test/support/deadlines'
 
 let first: TestDaemon
 let second: TestDaemon
@@ -119,7 +117,7 @@ describe('a watch ends', () => {
       return
     }
     for (const source of sources) {
-      expect((await source.ended()) - changed).toBeLessThan(withinMs)
+      expect((await source.ended()) - changed).toBeLessThan(goneWithinMs)
       if (reason !== 'any') expect(lastOf(source)).toMatchObject({ type: 'ERROR', object: { reason } })
     }
   })

@@ -17,6 +17,7 @@ import type { Config } from '../config'
 import { openStore } from '../store/store'
 import { recover } from './recover'
 import type { SetupCode } from './admin'
+import { goneWithinMs } from '../../../../test/support/deadlines'
 
 const open: { close(): Promise<void> }[] = []
 afterEach(async () => {
@@ -68,7 +69,10 @@ describe('a daemon that is nobody’s own', () => {
     const second = await start({ hasContext: false, database })
     expectStatus(401, await setUp(second, codeOf(first).code))
     expectStatus(200, await setUp(first, codeOf(second).code))
-    await eventually(async () => (await second.send('/api/v1/servers', { headers: nobody })).status === 401, 1_000)
+    await eventually(
+      async () => (await second.send('/api/v1/servers', { headers: nobody })).status === 401,
+      goneWithinMs,
+    )
     expect((await start({ hasContext: false, database })).setup.code).toBeUndefined()
   })
 
