@@ -1,6 +1,6 @@
 import { entryText, isRole, type Entry } from './entry'
 import type { UserFact } from './fact'
-import { byOrigin, grantsIn, type AccessFacts, type Grant } from './facts'
+import { byOrigin, grantsIn, inherited, type AccessFacts, type Grant } from './facts'
 import { matches, matching, type Ask, type OperationAsk, type RoleAsk } from './rights'
 
 /** Why somebody may, or may not. */
@@ -60,21 +60,23 @@ export interface WhoCan {
 
 /** Everybody who may do what is asked, by name. Looks at each binding once. */
 export const whoCan = (facts: AccessFacts, ask: Ask): WhoCan[] => {
-  const found = new Map<string, WhoCan>()
+  const found = new Map<UserFact, Grant[]>()
   const allows = matching(ask)
   for (const rbac of facts.allRbacs()) {
     if (!rbac.entries.some(({ entry }) => allows(entry))) continue
     const grants = grantsIn(rbac).filter(({ entry }) => allows(entry))
     for (const subject of rbac.subjects)
-      for (const user of facts.usersOf(subject)) {
+      for (const { user, via } of facts.reachedBy(subject)) {
         if (!user.enabled) continue
-        const one = found.get(user.uid) ?? { user, grants: [] }
-        one.grants.push(...facts.asInherited(grants, subject, user.uid))
-        found.set(user.uid, one)
+        const known = found.get(user)
+        const held = known ?? []
+        if (!known) found.set(user, held)
+        for (const grant of grants) held.push(inherited(grant, via))
       }
   }
-  for (const { grants } of found.values()) grants.sort(byOrigin)
-  return [...found.values()].sort((a, b) => (a.user.name < b.user.name ? -1 : 1))
+  return [...found]
+    .map(([user, grants]) => ({ user, grants: grants.sort(byOrigin) }))
+    .sort((a, b) => (a.user.name < b.user.name ? -1 : 1))
 }
 
 /** What a change gives and takes, per user that has something of either. */

@@ -23,8 +23,14 @@ export interface Grant {
   /** Place among the binding's roles or its operations, from 0. */
   index: number
   granted: Granted
-  /** Nobody was ever made a member of the group of everybody: there `since` and `by` are empty. */
-  via?: { group: string; since: string; by: string }
+  via?: Via
+}
+
+/** Nobody was ever made a member of the group of everybody: there `since` and `by` are empty. */
+interface Via {
+  group: string
+  since: string
+  by: string
 }
 
 /** Users, groups and bindings as the log tells of them; what everybody may do follows. A fold: equal events give equal facts. */
@@ -99,14 +105,19 @@ export class AccessFacts {
       ...this.groupsOfUser(uid).map((group) => ({ kind: 'Group', uid: group.uid, name: group.name }) as const),
       { kind: 'Group', uid: everybody, name: everybody },
     ]
-    return subjects.flatMap((subject) => this.asInherited(this.grantsOf(subject.uid), subject, uid)).sort(byOrigin)
+    return subjects
+      .flatMap((subject) => {
+        const via = this.viaOf(subject, uid)
+        return this.grantsOf(subject.uid).map((grant) => inherited(grant, via))
+      })
+      .sort(byOrigin)
   }
 
-  /** Grants of a subject as they reach one of its users. */
-  asInherited(grants: Grant[], { kind, uid, name }: SubjectRef, user: string): Grant[] {
-    if (kind === 'User') return grants
+  /** How a user is a member of a subject; nothing for the user itself. */
+  private viaOf({ kind, uid, name }: SubjectRef, user: string): Via | undefined {
+    if (kind === 'User') return undefined
     const { at, by } = this.groups.get(uid)?.members.get(user) ?? { at: '', by: '' }
-    return grants.map((grant) => ({ ...grant, via: { group: name, since: at, by } }))
+    return { group: name, since: at, by }
   }
 
   /** The entries of a user or group itself. */
@@ -142,6 +153,19 @@ export class AccessFacts {
     if (uid === everybody) return this.allUsers()
     if (kind === 'User') return [this.users.get(uid)].filter((user) => user !== undefined)
     return [...(this.groups.get(uid)?.members.keys() ?? [])].flatMap((member) => this.users.get(member) ?? [])
+  }
+
+  /** The same, each with the membership by which it is reached. */
+  *reachedBy(subject: SubjectRef): IterableIterator<{ user: UserFact; via?: Via }> {
+    const group = subject.kind === 'Group' ? this.groups.get(subject.uid) : undefined
+    if (!group) {
+      for (const user of this.usersOf(subject)) yield withVia(user, this.viaOf(subject, user.uid))
+      return
+    }
+    for (const [uid, { at, by }] of group.members) {
+      const user = this.users.get(uid)
+      if (user) yield { user, via: { group: subject.name, since: at, by } }
+    }
   }
 
   /** Users who can log in at `now` (RFC 3339) and may do everything. */
@@ -233,6 +257,16 @@ export class AccessFacts {
     if (event.type === 'RbacSubjectRemoved') this.rbacsOf.remove(event.data.uid, uid)
   }
 }
+
+/** A grant of a group as it reaches one of its members. */
+export const inherited = (grant: Grant, via: Via | undefined): Grant => {
+  if (!via) return grant
+  // Each by its name: a spread takes a microsecond, and there may be many.
+  const { entry, rbac, index, granted } = grant
+  return { entry, rbac, index, granted, via }
+}
+
+const withVia = (user: UserFact, via: Via | undefined) => (via ? { user, via } : { user })
 
 /** Orders grants by binding, then by place in it; what comes directly is before what comes through a group. */
 export const byOrigin = (a: Grant, b: Grant): number =>

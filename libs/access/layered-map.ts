@@ -5,7 +5,9 @@ export class LayeredMap<K, V> {
   constructor(private readonly below?: LayeredMap<K, V>) {}
 
   get(key: K): V | undefined {
-    return this.own.has(key) ? this.own.get(key) : this.below?.get(key)
+    const mine = this.own.get(key)
+    if (mine !== undefined || !this.below) return mine
+    return this.own.has(key) ? undefined : this.below.get(key)
   }
 
   set(key: K, value: V): void {
