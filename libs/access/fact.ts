@@ -26,8 +26,8 @@ export interface UserFact {
 export interface GroupFact {
   uid: string
   name: string
-  /** By uid of the member. */
-  members: ReadonlyMap<string, Granted & { name: string }>
+  /** By uid of the member, who may be gone. Those of one event share what is told of it: there may be millions of memberships. */
+  members: ReadonlyMap<string, Granted>
 }
 
 export interface RbacFact {

@@ -41,6 +41,8 @@ export class AccessFacts {
   private readonly names: LayeredMap<string, string>
   private readonly rbacsOf: LayeredSets<string, string>
   private readonly groupsOf: LayeredSets<string, string>
+  private readonly ownGroups = new Set<string>()
+  private readonly goneNames: LayeredMap<string, string>
   private readonly compiledBySubject = new Map<string, CompiledEntries>()
 
   constructor(below?: AccessFacts) {
@@ -48,6 +50,7 @@ export class AccessFacts {
     this.groups = new LayeredMap(below?.groups)
     this.rbacs = new LayeredMap(below?.rbacs)
     this.names = new LayeredMap(below?.names)
+    this.goneNames = new LayeredMap(below?.goneNames)
     this.rbacsOf = new LayeredSets(below?.rbacsOf)
     this.groupsOf = new LayeredSets(below?.groupsOf)
   }
@@ -81,6 +84,11 @@ export class AccessFacts {
   /** The uid that a name stands for. */
   uidOf(kind: 'User' | 'Group' | 'Rbac', name: string): string | undefined {
     return this.names.get(`${kind}/${name}`)
+  }
+
+  /** The name of a user, also of one who is gone. */
+  userName(uid: string): string {
+    return this.users.get(uid)?.name ?? this.goneNames.get(uid) ?? uid
   }
 
   allUsers(): UserFact[] {
@@ -156,16 +164,8 @@ export class AccessFacts {
   }
 
   /** The same, each with the membership by which it is reached. */
-  *reachedBy(subject: SubjectRef): IterableIterator<{ user: UserFact; via?: Via }> {
-    const group = subject.kind === 'Group' ? this.groups.get(subject.uid) : undefined
-    if (!group) {
-      for (const user of this.usersOf(subject)) yield withVia(user, this.viaOf(subject, user.uid))
-      return
-    }
-    for (const [uid, { at, by }] of group.members) {
-      const user = this.users.get(uid)
-      if (user) yield { user, via: { group: subject.name, since: at, by } }
-    }
+  *reachedBy(subject: SubjectRef): IterableIterator<{ user: UserFact; via: Via | undefined }> {
+    for (const user of this.usersOf(subject)) yield { user, via: this.viaOf(subject, user.uid) }
   }
 
   /** Users who can log in at `now` (RFC 3339) and may do everything. */
@@ -189,6 +189,7 @@ export class AccessFacts {
     if (!user) return
     if (event.type !== 'UserDeleted') return this.users.set(uid, userAfter(user, event))
     this.users.delete(uid)
+    this.goneNames.set(uid, user.name)
     this.names.delete(`User/${user.name}`)
   }
 
@@ -197,11 +198,9 @@ export class AccessFacts {
     if (event.type === 'GroupCreated') {
       const { name, members } = event.data
       this.names.set(`Group/${name}`, uid)
-      this.groups.set(uid, {
-        uid,
-        name,
-        members: new Map(members.map((member) => [member.uid, { ...grantedBy(event), name: member.name }])),
-      })
+      const granted = grantedBy(event)
+      this.groups.set(uid, { uid, name, members: new Map(members.map((member) => [member.uid, granted])) })
+      this.ownGroups.add(uid)
       for (const member of members) this.groupsOf.add(member.uid, uid)
       return
     }
@@ -209,17 +208,11 @@ export class AccessFacts {
     if (!group) return
     switch (event.type) {
       case 'GroupMemberAdded':
-        this.groups.set(uid, {
-          ...group,
-          members: new Map(group.members).set(event.data.uid, { ...grantedBy(event), name: event.data.name }),
-        })
+        this.membersOf(group).set(event.data.uid, grantedBy(event))
         return this.groupsOf.add(event.data.uid, uid)
-      case 'GroupMemberRemoved': {
-        const members = new Map(group.members)
-        members.delete(event.data.uid)
-        this.groups.set(uid, { ...group, members })
+      case 'GroupMemberRemoved':
+        this.membersOf(group).delete(event.data.uid)
         return this.groupsOf.remove(event.data.uid, uid)
-      }
       case 'GroupDeleted':
         for (const member of group.members.keys()) this.groupsOf.remove(member, uid)
         this.groups.delete(uid)
@@ -227,6 +220,15 @@ export class AccessFacts {
       case 'GroupLabelled':
       case 'GroupDescribed':
     }
+  }
+
+  /** The members of this layer: copied from the one below when they are first changed. */
+  private membersOf(group: GroupFact): Map<string, Granted> {
+    if (this.ownGroups.has(group.uid)) return group.members as Map<string, Granted>
+    const members = new Map(group.members)
+    this.groups.set(group.uid, { ...group, members })
+    this.ownGroups.add(group.uid)
+    return members
   }
 
   private forget(rbac: RbacFact | undefined): void {
@@ -265,8 +267,6 @@ export const inherited = (grant: Grant, via: Via | undefined): Grant => {
   const { entry, rbac, index, granted } = grant
   return { entry, rbac, index, granted, via }
 }
-
-const withVia = (user: UserFact, via: Via | undefined) => (via ? { user, via } : { user })
 
 /** Orders grants by binding, then by place in it; what comes directly is before what comes through a group. */
 export const byOrigin = (a: Grant, b: Grant): number =>

@@ -57,7 +57,7 @@ const membership = (name: string, group: GroupFact, uid: string) => {
 /** What a group gives to its members. */
 export const accessOfGroup = (facts: AccessFacts, group: GroupFact): EffectiveAccess => ({
   subject: { kind: 'Group', name: group.name, uid: group.uid },
-  memberships: [...group.members].map(([uid, { name }]) => membership(name, group, uid)),
+  memberships: [...group.members.keys()].map((uid) => membership(facts.userName(uid), group, uid)),
   direct: facts.grantsOf(group.uid).map(grantRecord),
   inherited: [],
   reaches: facts.usersOf({ kind: 'Group', uid: group.uid, name: group.name }).filter(({ enabled }) => enabled).length,
