@@ -1,6 +1,7 @@
 import { entryText, isRole, type Entry } from './entry'
+import type { SubjectRef } from './events'
 import type { UserFact } from './fact'
-import { byOrigin, grantsIn, inherited, type AccessFacts, type Grant } from './facts'
+import { byOrigin, grantsIn, inherited, type AccessFacts, type Grant, type Via } from './facts'
 import { matches, matching, type Ask, type OperationAsk, type RoleAsk } from './rights'
 
 /** Why somebody may, or may not. */
@@ -58,25 +59,38 @@ export interface WhoCan {
   grants: Grant[]
 }
 
-/** Everybody who may do what is asked, by name. Looks at each binding once. */
+/** Everybody who may do what is asked, by name. Looks at each binding once, and makes nothing anew for each member of a group. */
 export const whoCan = (facts: AccessFacts, ask: Ask): WhoCan[] => {
   const found = new Map<UserFact, Grant[]>()
-  const allows = matching(ask)
-  for (const rbac of facts.allRbacs()) {
-    if (!rbac.entries.some(({ entry }) => allows(entry))) continue
-    const grants = grantsIn(rbac).filter(({ entry }) => allows(entry))
-    for (const subject of rbac.subjects)
-      for (const { user, via } of facts.reachedBy(subject)) {
-        if (!user.enabled) continue
-        const known = found.get(user)
-        const held = known ?? []
-        if (!known) found.set(user, held)
-        for (const grant of grants) held.push(inherited(grant, via))
-      }
+  // In their order from the start: there may be ten thousand lists of grants to sort else.
+  for (const { grant, subject } of givenBy(facts, ask)) {
+    let reached: { via: Via | undefined; grant: Grant } = { via: undefined, grant }
+    for (const { user, via } of facts.reachedBy(subject)) {
+      if (!user.enabled) continue
+      if (reached.via !== via) reached = { via, grant: inherited(grant, via) }
+      const held = found.get(user)
+      if (held) held.push(reached.grant)
+      else found.set(user, [reached.grant])
+    }
   }
   return [...found]
-    .map(([user, grants]) => ({ user, grants: grants.sort(byOrigin) }))
+    .map(([user, grants]) => ({ user, grants }))
     .sort((a, b) => (a.user.name < b.user.name ? -1 : 1))
+}
+
+/** The grants that allow it and to whom each is given, as `byOrigin` orders them. */
+const givenBy = (facts: AccessFacts, ask: Ask): { grant: Grant; subject: SubjectRef }[] => {
+  const allows = matching(ask)
+  const given: { grant: Grant; subject: SubjectRef; order: Grant }[] = []
+  for (const rbac of facts.allRbacs()) {
+    if (!rbac.entries.some(({ entry }) => allows(entry))) continue
+    for (const grant of grantsIn(rbac).filter(({ entry }) => allows(entry)))
+      for (const subject of rbac.subjects) {
+        const via = subject.kind === 'User' ? undefined : { group: subject.name, since: '', by: '' }
+        given.push({ grant, subject, order: inherited(grant, via) })
+      }
+  }
+  return given.sort((a, b) => byOrigin(a.order, b.order))
 }
 
 /** What a change gives and takes, per user that has something of either. */

@@ -27,7 +27,7 @@ export interface Grant {
 }
 
 /** Nobody was ever made a member of the group of everybody: there `since` and `by` are empty. */
-interface Via {
+export interface Via {
   group: string
   since: string
   by: string
@@ -163,9 +163,23 @@ export class AccessFacts {
     return [...(this.groups.get(uid)?.members.keys() ?? [])].flatMap((member) => this.users.get(member) ?? [])
   }
 
-  /** The same, each with the membership by which it is reached. */
+  /** The same, each with the membership by which it is reached: one for all who became members by the same event. */
   *reachedBy(subject: SubjectRef): IterableIterator<{ user: UserFact; via: Via | undefined }> {
-    for (const user of this.usersOf(subject)) yield { user, via: this.viaOf(subject, user.uid) }
+    const { kind, uid, name: group } = subject
+    const members = kind === 'Group' ? this.groups.get(uid)?.members : undefined
+    if (!members) {
+      const via = kind === 'User' ? undefined : { group, since: '', by: '' }
+      for (const user of this.usersOf(subject)) yield { user, via }
+      return
+    }
+    const known = new Map<Granted, Via>()
+    for (const [member, granted] of members) {
+      const user = this.users.get(member)
+      if (!user) continue
+      const via = known.get(granted) ?? { group, since: granted.at, by: granted.by }
+      known.set(granted, via)
+      yield { user, via }
+    }
   }
 
   /** Users who can log in at `now` (RFC 3339) and may do everything. */
