@@ -11,6 +11,8 @@ const CONFIRMED_MS = 500
 const FORMER_MS = 5_000
 /** Moments that wait to be folded, or are kept. */
 const MOST_FORMER = 16
+/** Users whose rights are kept put together. */
+const MOST_KNOWN = 10_000
 
 interface LoggedEvent {
   position: bigint
@@ -36,6 +38,10 @@ export interface DirectoryOptions {
 /**
  * Who may do what, folded in memory from the log as Kubernetes' authorizer does from its watch cache. A decision is taken on facts that
  * were confirmed at most half a second ago, so a revoked right is refused everywhere within that time, whatever became of notifications.
+ *
+ * What it keeps is bounded by the log: facts of what exists, what each of its users and groups holds compiled once, and the position of each event.
+ * What is kept on top to be quick is bounded by itself: the rights of 10,000 users since the latest change (a list of references each), and the
+ * facts of 16 former moments for five seconds.
  */
 export class Directory {
   private readonly facts = new AccessFacts()
@@ -71,6 +77,8 @@ export class Directory {
     const known = this.rights.get(uid)
     if (known) return known
     const rights = this.facts.rightsOfUser(uid)
+    const [oldest] = this.rights.keys()
+    if (oldest !== undefined && this.rights.size >= MOST_KNOWN) this.rights.delete(oldest)
     this.rights.set(uid, rights)
     return rights
   }

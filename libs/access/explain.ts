@@ -1,7 +1,8 @@
 import { entryText, isRole, type Entry } from './entry'
 import type { SubjectRef } from './events'
 import type { UserFact } from './fact'
-import { byOrigin, grantsIn, inherited, type AccessFacts, type Grant, type Via } from './facts'
+import type { AccessFacts } from './facts'
+import { byOrigin, grantsIn, inherited, type Grant, type Via } from './grant'
 import { matches, matching, type Ask, type OperationAsk, type RoleAsk } from './rights'
 
 /** Why somebody may, or may not. */
@@ -73,9 +74,7 @@ export const whoCan = (facts: AccessFacts, ask: Ask): WhoCan[] => {
       else found.set(user, [reached.grant])
     }
   }
-  return [...found]
-    .map(([user, grants]) => ({ user, grants }))
-    .sort((a, b) => (a.user.name < b.user.name ? -1 : 1))
+  return [...found].map(([user, grants]) => ({ user, grants })).sort((a, b) => (a.user.name < b.user.name ? -1 : 1))
 }
 
 /** The grants that allow it and to whom each is given, as `byOrigin` orders them. */
