@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { root } from './root.mjs'
 
@@ -8,6 +9,12 @@ export const resultsVariable = 'MCPCTL_RESULTS_FILE'
 
 /** A suite that takes longer than this hangs, and is ended. */
 const LIMIT_MS = 30 * 60 * 1000
+
+/** What waits for databases and processes most of its time runs side by side, beyond the number of cores. */
+const workersOf = (project) =>
+  ['integration', 'acceptance'].includes(project)
+    ? [`--maxWorkers=${Math.min(8, Math.ceil(availableParallelism() * 1.5))}`]
+    : []
 
 /** Node's arguments before jest's: ES modules in jest are still behind a flag, and its warning says nothing to a contributor. */
 const jestCommand = [
@@ -55,7 +62,8 @@ export const runSuite = async ({ name, project, args = [], env = {}, quiet = fal
   const started = Date.now()
   // The flag that takes a list stands before another flag, lest it eat the patterns in `args`.
   // A test that failed half-way may leave a child behind, which would keep jest from ending.
-  const flags = ['--selectProjects', project, '--passWithNoTests', '--forceExit', '--json', `--outputFile=${file}`]
+  const flags = ['--selectProjects', project, ...workersOf(project), '--passWithNoTests', '--forceExit', '--json']
+  flags.push(`--outputFile=${file}`)
   const { code, output } = await runJest([...flags, ...args], env, quiet)
   const result = count(readReport(file), code, args.length > 0)
   rmSync(file, { force: true })
