@@ -25,7 +25,7 @@ interface LoggedEvent {
 
 /** The part of the log that rights are read from. */
 export interface AccessLog {
-  /** Events of these types after a position, in order. */
+  /** Events of these types after a position, in order and in their current shape. Throws UnknownEvent for one that this program cannot read. */
   read(after: bigint, limit: number, filter: { types: string[] }): Promise<LoggedEvent[]>
 }
 
@@ -134,17 +134,22 @@ export class Directory {
     return () => this.listeners.delete(listener)
   }
 
-  /** Reads what is new, if facts are older than half a second or than the last word that there is more. */
+  /**
+   * Reads what is new, if facts are older than half a second or than the last word that there is more. Throws Unavailable: at once when there is an
+   * event that cannot be read, after the grace when the database is away.
+   */
   async confirm(): Promise<void> {
+    // Fixed now: where reading takes longer than facts stay new, nobody would ever be answered else.
+    const since = Math.max(this.notBefore, performance.now() - CONFIRMED_MS)
     try {
       // One that is under way may have looked too early for us: then we look again.
-      while (!this.isConfirmed()) await (this.refreshing ??= this.refresh())
+      while (this.confirmedAt < since) await (this.refreshing ??= this.refresh())
     } catch (error) {
-      if (performance.now() - this.confirmedAt <= this.graceMs) return
-      throw new DomainError('Unavailable', 'rights cannot be read; nothing is allowed until they can', {
-        retryAfter: 1,
-        cause: error,
-      })
+      const isUnknown = error instanceof DomainError && error.code === 'UnknownEvent'
+      // The database is there, and says that rights have changed in a way that is not understood here: what is known may be too much.
+      if (!isUnknown && performance.now() - this.confirmedAt <= this.graceMs) return
+      const why = isUnknown ? 'a newer daemon has changed them: upgrade this one' : 'nothing is allowed until they can'
+      throw new DomainError('Unavailable', `rights cannot be read; ${why}`, { retryAfter: 1, cause: error })
     }
   }
 
@@ -172,10 +177,6 @@ export class Directory {
       else high = middle
     }
     return this.positions[low - 1] ?? 0n
-  }
-
-  private isConfirmed(): boolean {
-    return this.confirmedAt >= this.notBefore && performance.now() - this.confirmedAt <= CONFIRMED_MS
   }
 
   private async refresh(): Promise<void> {

@@ -1,22 +1,27 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { setTimeout } from 'node:timers/promises'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { v7 as uuidv7 } from 'uuid'
 import { Directory, type AccessEvent, type AccessLog } from '@mcpctl/access'
-import { PostgresEventLog, type JsonObject } from '@mcpctl/event-store'
+import { EventCatalogue, PostgresEventLog, type JsonObject } from '@mcpctl/event-store'
 import { eventually } from '@mcpctl/event-store/testing/eventually'
 import { event, to } from '@mcpctl/event-store/testing/event-fixtures'
 import { testDatabase, type TestDatabase } from '../../../../test/support/database'
 import { goneWithinMs } from '../../../../test/support/deadlines'
+import { accessLog } from './access-log'
+import { catalogue } from './catalogue'
 
 const head = (name: string) => ({ name, labels: {}, annotations: {} })
 
-/** The log, and how often it was asked. */
+/** The log, how often it was asked, and for how much at most. */
 class CountedLog implements AccessLog {
   reads = 0
+  most = 0
 
   constructor(private readonly log: PostgresEventLog) {}
 
   read(after: bigint, limit: number, filter: { types: string[] }) {
     this.reads++
+    this.most = Math.max(this.most, limit)
     return this.log.read(after, limit, filter)
   }
 }
@@ -80,6 +85,12 @@ describe('the directory of rights', () => {
     expect(counted.reads).toBe(1)
   })
 
+  it('answers where reading takes longer than facts stay new', async () => {
+    const { uid } = await seer()
+    const slow: AccessLog = { read: (...asked) => setTimeout(600).then(() => log.read(...asked)) }
+    expect(await sees(new Directory({ log: slow }), uid)).toBe(true)
+  })
+
   it('tells who watches after the new rights are in force', async () => {
     const { uid, revoke } = await seer()
     const directory = new Directory({ log })
@@ -133,5 +144,74 @@ describe('the directory of rights', () => {
     await lost.close()
     const directory = new Directory({ log: new PostgresEventLog({ pool: lost.pool }) })
     await expect(directory.rightsOf(uuidv7())).rejects.toMatchObject({ code: 'Unavailable' })
+  })
+
+  it('reads 100,000 events page by page, and the next time what is new alone', async () => {
+    const many = await testDatabase()
+    try {
+      const crowd = new PostgresEventLog({ pool: many.pool })
+      const uid = uuidv7()
+      const group = { type: 'GroupCreated', data: { ...head('crowd'), members: [] } }
+      await crowd.append(to(`group-${uid}`, 'none', event(group)))
+      const joins = (n: number) => event({ type: 'GroupMemberAdded', data: { uid: `u${String(n)}`, name: String(n) } })
+      for (let n = 0; n < 100_000; n += 1_000)
+        await crowd.append(to(`group-${uid}`, 'exists', ...Array.from({ length: 1_000 }, (_, nth) => joins(n + nth))))
+      const counted = new CountedLog(crowd)
+      const directory = new Directory({ log: counted })
+      const { facts } = await directory.current()
+      expect(facts.group(uid)?.members.size).toBe(100_000)
+      expect([counted.reads, counted.most]).toEqual([101, 1_000])
+      counted.reads = 0
+      await crowd.append(to(`group-${uid}`, 'exists', event({ type: 'GroupMemberRemoved', data: { uid: 'u7' } })))
+      directory.invalidate()
+      await directory.confirm()
+      expect([facts.group(uid)?.members.size, counted.reads]).toEqual([99_999, 1])
+    } finally {
+      await many.close()
+    }
+  })
+})
+
+describe('an event of rights', () => {
+  let apart: TestDatabase
+  let own: PostgresEventLog
+  beforeEach(async () => {
+    apart = await testDatabase()
+    own = new PostgresEventLog({ pool: apart.pool })
+  })
+  afterEach(() => apart.close())
+
+  const bindings = [{ role: 'view', resource: 'servers' }]
+  const store = async (schemaVersion: number, data: JsonObject) => {
+    const uid = uuidv7()
+    const rbac = event({ type: 'RbacCreated', schemaVersion, data: { ...head(uid), ...data } })
+    const append = { streamId: `rbac-${uid}`, category: 'rbac', expected: 'none' as const, events: [rbac] }
+    expect(await own.append({ streams: [append] })).toMatchObject({ status: 'ok' })
+    return uid
+  }
+
+  it('that was stored in a former shape is folded in that of now', async () => {
+    const uid = await store(1, { to: [], allows: bindings })
+    const lift = ({ to: subjects = [], allows = [], ...rest }: JsonObject): JsonObject => ({
+      ...rest,
+      subjects,
+      bindings: allows,
+      operations: [],
+    })
+    const rbac = { category: 'rbac', events: { RbacCreated: [lift] } }
+    const { facts } = await new Directory({ log: accessLog(own, new EventCatalogue([rbac])) }).current()
+    expect(facts.rbac(uid)?.entries).toMatchObject([{ entry: bindings[0] }])
+  })
+
+  it('that a newer daemon has stored is not guessed at: nothing is allowed, at once', async () => {
+    const directory = new Directory({ log: accessLog(own, catalogue), graceMs: 60_000 })
+    await store(1, { subjects: [], bindings, operations: [] })
+    await directory.confirm()
+    await store(99, { subjects: [], bindings, operations: [] })
+    directory.invalidate()
+    await expect(directory.confirm()).rejects.toMatchObject({
+      code: 'Unavailable',
+      message: expect.stringMatching(/newer daemon.*upgrade/),
+    })
   })
 })

@@ -8,6 +8,7 @@ import { resources as all } from '@mcpctl/kinds/modules'
 import { RequestRunner, Resources } from '@mcpctl/resource'
 import type { Pool } from 'pg'
 import type { Config } from '../config'
+import { accessLog } from './access-log'
 import { accessReview } from './access-review'
 import { catalogue } from './catalogue'
 import { objectFold } from './fold'
@@ -80,7 +81,7 @@ const connect = async (
   const alsoFolds = isOutdated ? [found] : []
   const projection = { name: MODEL, fold: objectFold, alsoFolds, catalogue, project: objectProjection(kinds, epoch) }
   const projector = new Projector({ pool, follower, ...projection, onParked: warnOfParked(logger) })
-  const directory = new Directory({ log })
+  const directory = new Directory({ log: accessLog(log, catalogue) })
   const database = readModel(pool)
   const objects = new Objects(database, epoch, MODEL, readable(resources))
   const visibility = { waitFor: (position: bigint) => projector.waitFor(position, VISIBLE_WITHIN_MS) }
