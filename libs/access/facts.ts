@@ -1,4 +1,4 @@
-import { isRole } from './entry'
+import { isRole, type Entry } from './entry'
 import type { GroupEvent, Placed, PlacedEvent, RbacEvent, SubjectRef, UserEvent } from './events'
 import {
   canLogIn,
@@ -130,9 +130,14 @@ export class AccessFacts {
   private compiled(subject: string): CompiledEntries {
     const known = this.compiledBySubject.get(subject)
     if (known) return known
-    const compiled = new CompiledEntries(this.grantsOf(subject).map(({ entry }) => entry))
+    const compiled = new CompiledEntries(this.entriesOf(subject))
     this.compiledBySubject.set(subject, compiled)
     return compiled
+  }
+
+  /** The entries of a user or group itself, without their origin: the first request of a user may ask for ten thousand. */
+  private *entriesOf(subject: string): IterableIterator<Entry> {
+    for (const uid of this.rbacsOf.get(subject)) for (const { entry } of this.rbacs.get(uid)?.entries ?? []) yield entry
   }
 
   isDangling({ kind, uid }: SubjectRef): boolean {

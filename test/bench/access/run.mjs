@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// How fast decisions about rights are, beside casbin. Usage: npm run bench:access
+// How fast decisions about rights are, beside casbin; with --lists also what a filtered list costs. Usage: npm run bench:access [-- --lists]
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
@@ -31,3 +31,5 @@ await build({
 const { status } = spawnSync(process.execPath, ['--expose-gc', join(outdir, 'main.mjs')], { stdio: 'inherit' })
 rmSync(outdir, { recursive: true, force: true })
 process.exitCode = status ?? 1
+if (process.argv.includes('--lists') && status === 0)
+  process.exitCode = spawnSync(process.execPath, [join(folder, 'lists.mjs')], { stdio: 'inherit' }).status ?? 1

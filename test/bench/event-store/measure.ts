@@ -20,6 +20,12 @@ export const median = (values: number[]): number => {
 const quantile = (sorted: number[], share: number) =>
   sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]
 
+/** Of latencies in any order. */
+export const quantiles = (latencies: number[]): { p50: number; p99: number } => {
+  const sorted = [...latencies].sort(ascending)
+  return { p50: quantile(sorted, 0.5) ?? NaN, p99: quantile(sorted, 0.99) ?? NaN }
+}
+
 /** Lets `workers` repeat `operate` side by side until the time is up, and waits for what is under way. */
 export const repeat = async (
   workers: number,
@@ -40,14 +46,8 @@ export const repeat = async (
   }
   await Promise.all(Array.from({ length: workers }, (_, worker) => work(worker)))
   const elapsed = (performance.now() - began) / 1000
-  const sorted = latencies.sort(ascending)
-  const operations = sorted.length
-  return {
-    operations,
-    rate: operations / elapsed,
-    p50: quantile(sorted, 0.5) ?? NaN,
-    p99: quantile(sorted, 0.99) ?? NaN,
-  }
+  const operations = latencies.length
+  return { operations, rate: operations / elapsed, ...quantiles(latencies) }
 }
 
 /** Seconds that `work` takes. */
