@@ -72,6 +72,8 @@ describe('An import that does not come to its end', () => {
     return { child, lines, errors, said: (word: string) => eventually(() => lines.some((line) => line.includes(word))) }
   }
 
+  type Importing = ReturnType<typeof start>
+
   const kill = async (child: ChildProcess) => {
     child.kill('SIGKILL')
     await once(child, 'exit')
@@ -88,28 +90,43 @@ describe('An import that does not come to its end', () => {
     await isAsBefore()
   })
 
-  it('C82 the importing process is killed while the log is being stored', async () => {
-    // Holds the import up where it has everything and wants to write.
+  /** An import held up where it has read everything and wants to write, so that its backend surely is within a statement. */
+  const whileStoring = async (act: (importing: Importing) => Promise<void>) => {
     await owner.query('begin; lock table es.claim in access exclusive mode')
-    const { child } = start()
-    child.stdin.end(file)
-    const waiting = `select from pg_stat_activity where application_name = 'importing' and wait_event_type = 'Lock'`
+    const importing = start()
+    importing.child.stdin.end(file)
+    const waiting = `${backend} and wait_event_type = 'Lock'`
     const other = await target.connect()
     await eventually(async () => (await other.query(waiting)).rowCount === 1)
-    await kill(child)
+    await act(importing)
     await owner.query('commit')
     await isAsBefore()
-  })
+  }
 
-  it.each(['pg_terminate_backend', 'pg_cancel_backend'])('C82 its backend ends by %s', async (end) => {
-    const { child, said, errors } = start()
-    child.stdin.write(file.subarray(0, file.length >> 1))
-    await said('read')
-    await owner.query(`select ${end}(pid) from (${backend}) b`)
-    child.stdin.end(file.subarray(file.length >> 1))
+  const fails = async ({ child, errors }: Importing) => {
     const [code] = (await once(child, 'exit')) as [number]
     expect(code).not.toBe(0)
     expect(Buffer.concat(errors).toString()).toContain('Unavailable')
+  }
+
+  it('C82 the importing process is killed while the log is being stored', async () => {
+    await whileStoring(({ child }) => kill(child))
+  })
+
+  it('C82 its statement is cancelled while the log is being stored', async () => {
+    await whileStoring(async (importing) => {
+      await owner.query(`select pg_cancel_backend(pid) from (${backend}) b`)
+      await fails(importing)
+    })
+  })
+
+  it('C82 its backend is ended in the middle of the file', async () => {
+    const importing = start()
+    importing.child.stdin.write(file.subarray(0, file.length >> 1))
+    await importing.said('read')
+    await owner.query(`select pg_terminate_backend(pid) from (${backend}) b`)
+    importing.child.stdin.end(file.subarray(file.length >> 1))
+    await fails(importing)
     await isAsBefore()
   })
 
