@@ -1,11 +1,13 @@
 import { DomainError } from '@mcpctl/contracts'
+import { inTransaction } from '@mcpctl/postgres/transaction'
 import type { ClientBase, Pool } from 'pg'
-import { answered, storeLost } from './database-errors'
+import { answered, asDomainError, storeLost } from './database-errors'
 import { encodeRequest } from './append/encode'
 import { GroupCommit } from './append/group-commit'
 import { send, sendByJson, toPositions } from './append/send'
 import { eventsAfter, eventsMatching, eventsOfStream, streamExists } from './rows'
 import type {
+  AlongsideWork,
   AppendRequest,
   EventFilter,
   EventLog,
@@ -15,6 +17,13 @@ import type {
   StreamRange,
   Verdict,
 } from './types'
+
+/** Takes the transaction back, and tells why the log refused. */
+class Refused extends Error {
+  constructor(readonly verdict: Verdict) {
+    super(verdict.status)
+  }
+}
 
 export interface PostgresEventLogOptions {
   /** Its connections act as `mcpd_app`. */
@@ -48,6 +57,22 @@ export class PostgresEventLog implements EventLog {
   async appendWithin(transaction: ClientBase, request: AppendRequest): Promise<Verdict> {
     const [verdict] = await sendByJson(transaction, [encodeRequest(request)])
     return verdict as Verdict
+  }
+
+  async appendAlongside(request: AppendRequest, work: AlongsideWork): Promise<Verdict> {
+    try {
+      return await inTransaction(this.pool, async (transaction) => {
+        await work(transaction)
+        if (request.streams.length === 0 && !request.command)
+          return { status: 'ok', first: null, last: null, versions: {} }
+        const verdict = await this.appendWithin(transaction, request)
+        if (verdict.status !== 'ok') throw new Refused(verdict)
+        return verdict
+      })
+    } catch (error) {
+      if (error instanceof Refused) return error.verdict
+      throw asDomainError(error, 'the append')
+    }
   }
 
   read(after: bigint, limit: number, filter?: EventFilter): Promise<RecordedEvent[]> {

@@ -1,3 +1,5 @@
+import type { PoolClient } from 'pg'
+
 /** A JSON value as it is stored. */
 export type Json = string | number | boolean | null | Json[] | { [key: string]: Json }
 export type JsonObject = { [key: string]: Json }
@@ -133,6 +135,9 @@ export interface StreamRange {
 }
 
 /** The log. Every promise is kept in the database, so it holds among any number of processes. */
+/** Writes rows in the transaction that it is given. */
+export type AlongsideWork = (transaction: PoolClient) => Promise<void>
+
 export interface EventLog {
   /**
    * Appends all of the request or nothing. Answers once the commit is durable.
@@ -140,6 +145,11 @@ export interface EventLog {
    * Throws `Unavailable` (queue full, database away or holder hung), `Invalid` (payload that JSON or PostgreSQL cannot hold), `TooLarge`.
    */
   append(request: AppendRequest): Promise<Verdict>
+  /**
+   * As `append`, in a READ COMMITTED transaction of its own after `work`, for rows that the log must not hold and that are there with its
+   * events or not at all. A refusal takes both back; so does what `work` throws, which comes out. Appends of this kind do not share commits.
+   */
+  appendAlongside(request: AppendRequest, work: AlongsideWork): Promise<Verdict>
   /** Events after `after`, in order, at most `limit`; empty at the end of the log. */
   read(after: bigint, limit: number, filter?: EventFilter): Promise<RecordedEvent[]>
   /** Events of one stream in order of versions; empty past its end, and for a stream that no event was appended to. */

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { v4 as uuidv4 } from 'uuid'
 import { testDatabase, type TestDatabase } from '../../../test/support/database'
 import { contentHash } from '../append/event-text'
 import { PostgresEventLog } from '../postgres-event-log'
@@ -96,5 +97,81 @@ describe('A unit of work', () => {
       event: { streamId, position: stored!.position, type: newer.type, schemaVersion: newer.schemaVersion },
     })
     expect(await log.readStream(streamId)).toHaveLength(2)
+  })
+
+  it('tells the state that the next decision would be taken on', async () => {
+    await store('account-told', event({ type: 'Deposited', schemaVersion: 2, data: { cents: 10 } }))
+    const work = unit()
+    expect(await work.state(account, 'account-told')).toBe(10)
+    await work.decide(account, 'account-told', 25)
+    expect(await work.state(account, 'account-told')).toBe(25)
+    expect(await work.state(account, 'account-new')).toBe(0)
+  })
+
+  describe('with rows alongside', () => {
+    // A table that the application's role may write, as side tables are.
+    beforeAll(() => database.pool.query('create table rm.alongside (note text primary key)'))
+    const notes = async () =>
+      (await database.pool.query<{ note: string }>('select note from rm.alongside order by 1')).rows.map(
+        ({ note }) => note,
+      )
+    const noting = (work: UnitOfWork, note: string) =>
+      work.alongside(async (transaction) => {
+        await transaction.query('insert into rm.alongside values ($1)', [note])
+      })
+
+    it('stores them with the events, in the order in which they were given', async () => {
+      const work = unit()
+      await work.decide(account, 'account-rows', 5)
+      noting(work, 'first')
+      work.alongside(async (transaction) => {
+        await transaction.query(`update rm.alongside set note = note || ' and second' where note = 'first'`)
+      })
+      expect(await work.commit()).toMatchObject({ status: 'ok', versions: { 'account-rows': 1 } })
+      expect(await notes()).toEqual(['first and second'])
+    })
+
+    it('stores neither when the log refuses, and is decided again', async () => {
+      const [one, other] = [unit(), unit()]
+      for (const work of [one, other]) {
+        await work.decide(account, 'account-raced', 5)
+        noting(work, `raced ${String(work === one)}`)
+      }
+      const ends = await Promise.allSettled([one.commit(), other.commit()])
+      expect(ends.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected'])
+      expect(ends.find(({ status }) => status === 'rejected')).toMatchObject({ reason: { name: 'Overtaken' } })
+      expect((await notes()).filter((note) => note.startsWith('raced'))).toHaveLength(1)
+      expect(await log.readStream('account-raced')).toHaveLength(1)
+    })
+
+    it('stores neither when the rows cannot be written', async () => {
+      const work = unit()
+      await work.decide(account, 'account-broken', 5)
+      noting(work, 'broken')
+      noting(work, 'broken')
+      await expect(work.commit()).rejects.toThrow()
+      expect(await log.readStream('account-broken')).toEqual([])
+      expect(await notes()).not.toContain('broken')
+    })
+
+    it('stores them without events too', async () => {
+      const work = unit()
+      noting(work, 'alone')
+      expect(await work.commit()).toMatchObject({ status: 'ok', last: null })
+      expect(await notes()).toContain('alone')
+    })
+
+    it('answers a command that was answered before, and writes nothing', async () => {
+      const command = { id: uuidv4(), requestHash: 'h', result: { done: 1 } }
+      const commit = async (target: number, note: string) => {
+        const work = unit()
+        await work.decide(account, 'account-command', target)
+        noting(work, note)
+        return work.commit(command)
+      }
+      expect(await commit(1, 'asked')).toMatchObject({ status: 'ok' })
+      expect(await commit(2, 'asked again')).toMatchObject({ status: 'duplicate', result: { done: 1 } })
+      expect(await notes()).not.toContain('asked again')
+    })
   })
 })

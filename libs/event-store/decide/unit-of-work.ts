@@ -1,10 +1,13 @@
 import { DomainError } from '@mcpctl/contracts'
+import type { PoolClient } from 'pg'
 import { v7 as uuidv7 } from 'uuid'
 import { schemaVersionOf, toCurrent } from './catalogue'
 import { lastPositionOf, loadPast, snapshotOf, versionOf, type Past } from './past'
 import type { Snapshots } from './snapshots'
 import type {
+  AlongsideWork,
   AppendCondition,
+  AppendRequest,
   ClaimChange,
   CommandRecord,
   Decider,
@@ -76,6 +79,7 @@ export class UnitOfWork {
   private readonly streams = new Map<string, StagedStream>()
   private readonly claims = new Map<string, string | undefined>()
   private readonly conditions: AppendCondition[] = []
+  private readonly works: AlongsideWork[] = []
 
   constructor(
     private readonly log: EventLog,
@@ -101,6 +105,14 @@ export class UnitOfWork {
       for (const claim of each.event.claims ?? []) this.overlay(streamId, claim)
     }
     return events
+  }
+
+  /** The stream's state, staged events included: for what is worked out before a command can be given. Throws UnknownEvent. */
+  async state<State, Event extends DomainEvent>(
+    decider: Decider<State, never, Event>,
+    streamId: string,
+  ): Promise<State> {
+    return this.stateOf(decider, streamId, await this.load(decider.category, streamId))
   }
 
   /** The stream that holds a key, with what this unit has staged taken into account. */
@@ -167,17 +179,26 @@ export class UnitOfWork {
     this.conditions.push(condition)
   }
 
+  /** Has rows written in the transaction of the append: there with the events, or not at all. What it throws is thrown by `commit`. */
+  alongside(work: AlongsideWork): void {
+    this.works.push(work)
+  }
+
   /** Appends everything at once. A unit without events is stored only to keep a command's answer. Throws Overtaken when it must be decided again. */
   async commit(command?: CommandRecord): Promise<Verdict & { status: 'ok' | 'duplicate' }> {
-    const streams = this.appends()
-    if (streams.length === 0 && !command) return { status: 'ok', first: null, last: null, versions: {} }
-    const verdict = await this.log.append({
-      streams,
+    const request: AppendRequest = {
+      streams: this.appends(),
       ...(this.options.fence && { fence: this.options.fence }),
       ...(command && { command }),
       ...(this.conditions.length > 0 && { condition: this.conditions }),
-    })
-    return accepted(verdict)
+    }
+    if (this.works.length > 0) return accepted(await this.log.appendAlongside(request, (tx) => this.work(tx)))
+    if (request.streams.length === 0 && !command) return { status: 'ok', first: null, last: null, versions: {} }
+    return accepted(await this.log.append(request))
+  }
+
+  private async work(transaction: PoolClient): Promise<void> {
+    for (const work of this.works) await work(transaction)
   }
 
   private async load(category: string, streamId: string): Promise<StagedStream> {

@@ -10,14 +10,13 @@ import { DomainError } from '@mcpctl/contracts'
 import {
   Overtaken,
   UnitOfWork,
+  type AlongsideWork,
   type AppendRequest,
   type EventLog,
   type EventMeta,
   type StreamAppend,
   type Verdict,
 } from '@mcpctl/event-store'
-import { inTransaction } from '@mcpctl/postgres'
-import type { PoolClient } from 'pg'
 import type { Store } from '../store/store'
 
 /** What a change is decided on. */
@@ -32,7 +31,7 @@ export interface Situation {
 
 /** What was decided: side rows, which are written in the transaction of the events, and what to answer. */
 export interface Change<R> {
-  rows?: (transaction: PoolClient) => Promise<void>
+  rows?: AlongsideWork
   /** Events at the door that belong to it. */
   audit?: StreamAppend[]
   result: R
@@ -46,14 +45,8 @@ export interface Author {
 
 const ATTEMPTS = 20
 const VISIBLE_WITHIN_MS = 5_000
+const nothing = () => Promise.resolve()
 const REVIEWED = new Set(['user', 'group', 'rbac'])
-
-/** Takes the transaction back, and tells why the log refused. */
-class Refused extends Error {
-  constructor(readonly verdict: Verdict) {
-    super(verdict.status)
-  }
-}
 
 /** Changes credentials: the events that say so and the rows that the log must not hold commit together or not at all. */
 export class CredentialChanges {
@@ -115,10 +108,8 @@ export class CredentialChanges {
     const decided: { change?: Change<R> } = {}
     const append = (request: AppendRequest): Promise<Verdict> => {
       reviewRequest(request, { author, facts, position, now })
-      return this.append(
-        { ...request, streams: [...request.streams, ...(decided.change?.audit ?? [])] },
-        decided.change?.rows,
-      )
+      const { audit = [], rows } = decided.change ?? {}
+      return log.appendAlongside({ ...request, streams: [...request.streams, ...audit] }, rows ?? nothing)
     }
     const unit = new UnitOfWork(Object.assign(Object.create(log) as EventLog, { append }), { meta: author.meta })
     const change = await decide({ unit, facts, position, now })
@@ -128,22 +119,6 @@ export class CredentialChanges {
     // Without events of its own a unit stores nothing.
     if (last === null && (change.rows ?? change.audit)) await append({ streams: [] })
     return { last, result: change.result }
-  }
-
-  private async append(request: AppendRequest, rows?: Change<unknown>['rows']): Promise<Verdict> {
-    const { pool, log } = this.store
-    try {
-      return await inTransaction(pool, async (transaction) => {
-        await rows?.(transaction)
-        if (request.streams.length === 0) return { status: 'ok', first: null, last: null, versions: {} } as const
-        const verdict = await log.appendWithin(transaction, request)
-        if (verdict.status !== 'ok') throw new Refused(verdict)
-        return verdict
-      })
-    } catch (error) {
-      if (error instanceof Refused) return error.verdict
-      throw error
-    }
   }
 }
 
