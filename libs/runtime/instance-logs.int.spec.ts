@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
-import { mkdtemp, readdir, rm, utimes } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, utimes } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { until } from './contract-client'
@@ -46,6 +46,22 @@ describe('instance logs', () => {
   it('keep what a terminal would obey as it came, one line each', async () => {
     writeRun('a', '\u001b]0;title\u0007 \r half\nnext\r\n')
     expect(await texts('a')).toEqual(['\u001b]0;title\u0007 \r half', 'next'])
+  })
+
+  it('never hold a value that the instance was given, on disk either', async () => {
+    const secret = 'canary-value-that-must-not-show'
+    const sink = logs.open('a', 'next-run', [Buffer.from(secret)])
+    sink.write('stderr', Buffer.from(`token=${secret.slice(0, 11)}`))
+    sink.write('stdout', Buffer.from('between\n'))
+    sink.write('stderr', Buffer.from(`${secret.slice(11)} ${Buffer.from(secret).toString('base64')}\nlast canary-v`))
+    sink.end()
+    const lines = await read('a')
+    expect(lines.map(({ stream, text }) => `${stream} ${text}`)).toEqual([
+      'stdout between',
+      'stderr token=*** ***',
+      'stderr last ***',
+    ])
+    expect(await readFile(join(directory, 'a.1.1.log'), 'utf8')).not.toContain('canary')
   })
 
   it('stay bounded, however much is written, and a slow follower still sees the end', async () => {

@@ -39,14 +39,14 @@ export class InstanceLogs {
     mkdirSync(directory, { recursive: true, mode: 0o700 })
   }
 
-  /** Begins the next run of a unit, or goes on with its latest one. */
-  open(uid: string, mode: 'next-run' | 'same-run'): LogSink {
+  /** Begins the next run of a unit, or goes on with its latest one. What it writes of `secrets` is replaced before it reaches the file. */
+  open(uid: string, mode: 'next-run' | 'same-run', secrets: readonly Buffer[] = []): LogSink {
     const runs = this.#parts(uid)
     const latest = Math.max(0, ...runs.keys())
     const run = mode === 'next-run' ? latest + 1 : Math.max(1, latest)
     for (const old of runs.keys()) if (old < run - earlierRunsKept) this.#remove(uid, old, runs.get(old) ?? [])
     return new SegmentWriter(
-      { directory: this.directory, uid, run, part: Math.max(1, ...(runs.get(run) ?? [])) },
+      { directory: this.directory, uid, run, part: Math.max(1, ...(runs.get(run) ?? [])), secrets },
       () => {
         this.#wake(uid)
       },

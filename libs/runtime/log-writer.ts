@@ -2,6 +2,7 @@ import { closeSync, fstatSync, openSync, rmSync, writeSync } from 'node:fs'
 import type { LogLine } from './driver'
 import { LineSplitter } from './line-splitter'
 import { segmentPath } from './log-segments'
+import { Redactor } from './redactor'
 import type { RuntimeLog } from './runtime-log'
 
 const segmentBytes = 10 * 1024 * 1024
@@ -14,30 +15,58 @@ export interface LogSink {
   end(): void
 }
 
-/** Writes a run's lines and begins a new file every 10 MiB. */
+/** One stream of a unit's output on its way to lines. */
+class LogStream {
+  readonly #redactor: Redactor
+  readonly #splitter = new LineSplitter()
+
+  constructor(secrets: readonly Buffer[]) {
+    this.#redactor = new Redactor(secrets)
+  }
+
+  push(chunk: Buffer): string[] {
+    return this.#splitter.push(this.#redactor.push(chunk))
+  }
+
+  end(): string[] {
+    return [...this.#splitter.push(this.#redactor.end()), ...this.#splitter.end()]
+  }
+}
+
+/** Where a run's lines go, and the values that must not be among them. */
+export interface RunLog {
+  directory: string
+  uid: string
+  run: number
+  part: number
+  secrets: readonly Buffer[]
+}
+
+/** Writes a run's lines, secret values replaced, and begins a new file every 10 MiB. */
 export class SegmentWriter implements LogSink {
-  readonly #splitters = { stdout: new LineSplitter(), stderr: new LineSplitter() }
+  readonly #streams: Record<LogLine['stream'], LogStream>
   #file: number | undefined
   #size = 0
   #isFailing = false
 
   constructor(
-    private readonly at: { directory: string; uid: string; run: number; part: number },
+    private readonly at: RunLog,
     private readonly written: () => void,
     private readonly log: RuntimeLog,
   ) {
+    this.#streams = { stdout: new LogStream(at.secrets), stderr: new LogStream(at.secrets) }
     this.#guard(() => {
       this.#openFile()
     })
   }
 
   write(stream: LogLine['stream'], chunk: Buffer): void {
-    this.#append(stream, this.#splitters[stream].push(chunk))
+    this.#append(stream, this.#streams[stream].push(chunk))
   }
 
   end(): void {
-    this.#append('stdout', this.#splitters.stdout.end())
-    this.#append('stderr', this.#splitters.stderr.end())
+    this.#append('stdout', this.#streams.stdout.end())
+    this.#append('stderr', this.#streams.stderr.end())
     if (this.#file !== undefined) closeSync(this.#file)
     this.#file = undefined
   }
