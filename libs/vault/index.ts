@@ -1,0 +1,2 @@
+export { SecretValue } from './secret-value'
+export * from './types'
