@@ -35,6 +35,12 @@ export const commandEntries: readonly CommandEntry[] = [
     load: () => import('./commands/describe'),
   },
   {
+    name: 'edit',
+    summary: 'Change an object in your editor',
+    group: basic,
+    load: () => import('./commands/edit'),
+  },
+  {
     name: 'delete',
     summary: 'Delete objects by name, label or manifest',
     group: basic,

@@ -13,18 +13,55 @@ export interface Io {
   out(text: string): void
   err(text: string): void
   readInput(): Promise<string>
+  /** What stdin holds, byte by byte. */
+  readBytes(): Promise<Buffer>
   /** Shows the question on stderr and answers the line typed: empty at the end of input, undefined after Ctrl-C. */
   ask(question: string): Promise<string | undefined>
   /** As `ask`, but what is typed does not show. */
   askHidden(question: string): Promise<string | undefined>
   /** Has `say` called before Ctrl-C ends the process; answers how to take that back. */
   onInterrupt(say: () => void): () => void
+  /** Gives the terminal to a program, Ctrl-C included, until it ends. Throws what node throws when it cannot be started. */
+  handOver(command: string, args: readonly string[]): Promise<Ending>
 }
 
-const readAll = async (): Promise<string> => {
+/** How a program ended: with a code, or by a signal. */
+export interface Ending {
+  code: number | null
+  signal: NodeJS.Signals | null
+}
+
+const readAll = async (): Promise<Buffer> => {
   const chunks: Buffer[] = []
   for await (const chunk of process.stdin) chunks.push(chunk as Buffer)
-  return Buffer.concat(chunks).toString('utf8')
+  return Buffer.concat(chunks)
+}
+
+/** Runs a program to its end. */
+export const runToEnd = async (
+  command: string,
+  args: readonly string[],
+  options: { env: Environment; stdio: 'inherit' | 'ignore' },
+): Promise<Ending> => {
+  const { spawn } = await import('node:child_process')
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, options)
+    child.once('error', reject)
+    child.once('exit', (code, signal) => resolve({ code, signal }))
+  })
+}
+
+const runOnTerminal = async (command: string, args: readonly string[], env: Environment): Promise<Ending> => {
+  // The terminal sends Ctrl-C to both of us, and whoever types it means the program that he sees.
+  const listeners = process.listeners('SIGINT') as (() => void)[]
+  const leave = () => undefined
+  process.removeAllListeners('SIGINT').on('SIGINT', leave)
+  try {
+    return await runToEnd(command, args, { env, stdio: 'inherit' })
+  } finally {
+    process.off('SIGINT', leave)
+    for (const listener of listeners) process.on('SIGINT', listener)
+  }
 }
 
 interface Terminal {
@@ -99,7 +136,8 @@ export const processIo = (): Io => {
     },
     out: writer('stdout'),
     err: writer('stderr'),
-    readInput: readAll,
+    readInput: async () => (await readAll()).toString('utf8'),
+    readBytes: readAll,
     ask: (question) => askOn({ input: process.stdin, output: process.stderr }, question),
     askHidden: (question) => askHiddenOn({ input: process.stdin, output: process.stderr }, question),
     onInterrupt: (say) => {
@@ -107,6 +145,7 @@ export const processIo = (): Io => {
       process.prependListener('SIGINT', say)
       return () => process.off('SIGINT', say)
     },
+    handOver: (command, args) => runOnTerminal(command, args, env),
   }
 }
 

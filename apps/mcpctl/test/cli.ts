@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { writeConfig } from '@mcpctl/client'
-import { askHiddenOn, askOn } from '../src/io'
+import { askHiddenOn, askOn, runToEnd } from '../src/io'
 import type { Io } from '../src/io'
 import { runProgram } from '../src/run'
 
@@ -14,7 +14,7 @@ export interface Outcome {
 }
 
 export interface CliOptions {
-  input?: string
+  input?: string | Buffer
   /** What is typed when a question is asked; its presence makes all three streams terminals. */
   answer?: string
   terminal?: boolean
@@ -50,7 +50,8 @@ export class Cli {
       columns: options.columns ?? 80,
       out: (text) => (out += text),
       err: (text) => (err += text),
-      readInput: () => Promise.resolve(options.input ?? ''),
+      readInput: () => Promise.resolve(String(options.input ?? '')),
+      readBytes: () => Promise.resolve(Buffer.from(options.input ?? '')),
       ask: (question) => {
         err += question
         return askOn(typing(`${options.answer ?? ''}\n`), question)
@@ -60,6 +61,7 @@ export class Cli {
         return askHiddenOn(typing(`${options.answer ?? ''}\n`), question)
       },
       onInterrupt: () => () => undefined,
+      handOver: (command, args) => runToEnd(command, args, { env: { ...process.env, ...io.env }, stdio: 'ignore' }),
     }
     const code = await runProgram(io, line, join(this.directory, 'mcpctl', 'main.js'))
     return { code, out, err }

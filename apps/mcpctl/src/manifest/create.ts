@@ -34,15 +34,13 @@ export const asObject = (kind: Kind, entry: ManifestEntry): ResourceObject => {
   return { kind: kind.name, metadata, spec, status: {} } as ResourceObject
 }
 
-/** Creates the object as the style says, or only shows it. Throws `ManifestRefused` with the places of the fields concerned. */
-export const sendCreate = async (
-  session: Session,
+/** Sends one object; a refusal becomes one that names the places of the fields concerned. */
+const sendOne = async (
   { kind, entry, locate }: ManifestObject,
-  style: Pick<CreateStyle, 'dryRun'> = {},
+  send: () => Promise<ResourceObject>,
 ): Promise<ResourceObject> => {
-  if (style.dryRun === 'client') return asObject(kind, entry)
   try {
-    return await session.client.create(kind.plural, entry, { dryRun: style.dryRun === 'server' })
+    return await send()
   } catch (error) {
     if (!(error instanceof ApiError)) throw error
     const path = (pointer: string) =>
@@ -54,6 +52,25 @@ export const sendCreate = async (
     throw new ManifestRefused(error, where, 0, () => ({ kind: kind.name, name: entry.name }))
   }
 }
+
+/** Creates the object as the style says, or only shows it. Throws `ManifestRefused` with the places of the fields concerned. */
+export const sendCreate = async (
+  session: Session,
+  object: ManifestObject,
+  style: Pick<CreateStyle, 'dryRun'> = {},
+): Promise<ResourceObject> => {
+  const { kind, entry } = object
+  if (style.dryRun === 'client') return asObject(kind, entry)
+  return sendOne(object, () => session.client.create(kind.plural, entry, { dryRun: style.dryRun === 'server' }))
+}
+
+/** Writes the whole object, provided that it is still as it was at `resourceVersion`. Throws as `sendCreate` does. */
+export const sendReplace = async (
+  session: Session,
+  object: ManifestObject,
+  resourceVersion: string,
+): Promise<ResourceObject> =>
+  sendOne(object, () => session.client.replace(object.kind.plural, object.entry, resourceVersion))
 
 export const printCreated = async (
   session: Session,
