@@ -5,9 +5,19 @@ import { asDomainError, storeLost } from '../database-errors'
 export type Queryable = ClientBase | Pool
 
 /** What es.subject_key knows of a subject: a wrapped key, or since when the subject is forgotten. */
-export type KeyRow = { subject: string } & (
-  { key: string; kek: string; wrapped: Buffer; forgottenAt: null } | { key: null; forgottenAt: string }
-)
+export type KeyRow = LiveKey | { subject: string; key: null; forgottenAt: string }
+
+/** A key under its new wrap, and the name of the key-encryption key that wrapped it before. */
+export type Rewrap = LiveKey & { from: string }
+
+/** A key as it is wrapped. */
+export interface LiveKey {
+  subject: string
+  key: string
+  kek: string
+  wrapped: Buffer
+  forgottenAt: null
+}
 
 /** `store` is who the database is now, `origin` where its log began. */
 export interface StoredKeys {
@@ -58,13 +68,47 @@ export const storeKeys = async (db: Queryable, rows: readonly KeyRow[]): Promise
   })
 }
 
-/** Stores a subject's first key. Does nothing when it has one, or is forgotten. */
-export const createKey = async (db: Queryable, row: KeyRow & { forgottenAt: null }): Promise<void> => {
-  await run(db, {
+/** Stores a subject's first key; false, and nothing done, when it has one or is forgotten. */
+export const createKey = async (db: Queryable, row: LiveKey): Promise<boolean> => {
+  const stored = await run(db, {
     name: 'es-create-subject-key',
-    text: `insert into es.subject_key (subject, key_id, kek_id, wrapped) values ($1, $2, $3, $4) on conflict (subject) do nothing`,
+    text: `insert into es.subject_key (subject, key_id, kek_id, wrapped) values ($1, $2, $3, $4)
+      on conflict (subject) do nothing returning 1`,
     values: [row.subject, row.key, row.kek, row.wrapped],
   })
+  return stored.length > 0
+}
+
+/** Keys that the key-encryption key `kek` does not wrap, in the order of their subjects. */
+export const staleKeysOf = async (
+  db: Queryable,
+  { kek, after, limit }: { kek: string; after: string; limit: number },
+): Promise<{ store: string; rows: LiveKey[] }> => {
+  const rows = await run<LiveKey & { store: string }>(db, {
+    name: 'es-stale-subject-keys',
+    text: `select s.id::text as store, ${columns} from es.store s, es.subject_key k
+      where k.kek_id <> $1 and k.subject > $2 order by k.subject limit $3`,
+    values: [kek, after, limit],
+  })
+  return { store: rows[0]?.store ?? '', rows }
+}
+
+/** Puts other wraps of the same keys in place of those under the key-encryption key `from`; what was forgotten or replaced meanwhile stays so. */
+export const replaceWraps = async (db: Queryable, rows: readonly Rewrap[]): Promise<number> => {
+  const replaced = await run(db, {
+    name: 'es-replace-wraps',
+    text: `update es.subject_key k set kek_id = n.kek, wrapped = n.wrapped
+      from unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::bytea[]) n (subject, key, was, kek, wrapped)
+      where k.subject = n.subject and k.key_id = n.key and k.kek_id = n.was returning 1`,
+    values: [
+      rows.map(({ subject }) => subject),
+      rows.map(({ key }) => key),
+      rows.map(({ from }) => from),
+      rows.map(({ kek }) => kek),
+      rows.map(({ wrapped }) => wrapped),
+    ],
+  })
+  return replaced.length
 }
 
 /** Puts a tombstone in the place of the subject's key, if it has one. */

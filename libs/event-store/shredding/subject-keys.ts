@@ -1,12 +1,24 @@
-import type { KeyObject } from 'node:crypto'
+import { hkdfSync, type KeyObject } from 'node:crypto'
 import type { ClientBase, Pool } from 'pg'
 import { DomainError } from '@mcpctl/contracts'
 import { v4 as uuidv4 } from 'uuid'
 import { checkPayload } from '../append/payload'
+import { Overtaken } from '../decide/unit-of-work'
 import type { Json } from '../types'
 import { decrypt, encrypt, fingerprint, randomKey, toKey, type Key } from './cipher'
 import { authenticated, verified, type ExportedKey, type ExportedKeys } from './key-list'
-import { createKey, destroyKey, keysOf, storeKeys, type KeyRow, type Queryable } from './key-rows'
+import {
+  createKey,
+  destroyKey,
+  keysOf,
+  replaceWraps,
+  staleKeysOf,
+  storeKeys,
+  type KeyRow,
+  type LiveKey,
+  type Rewrap,
+  type Queryable,
+} from './key-rows'
 import { Forgotten, Undecryptable } from './outcomes'
 
 export interface SubjectKeysOptions {
@@ -14,6 +26,8 @@ export interface SubjectKeysOptions {
   pool: Pool
   /** 32 bytes that wrap the subjects' keys. Kept outside the database: whoever has both can read everything. */
   keyEncryptionKey: Key
+  /** Those that it takes over from: they open what they have wrapped, and wrap nothing more. */
+  olderKeys?: readonly Key[]
 }
 
 /** Whose a value is and where it stands. Opening it for another subject or purpose fails. */
@@ -33,7 +47,25 @@ export type Sealed = {
   ciphertext: string
 }
 
+/** A key that is made with its values: nobody else can have sealed anything with it. */
+export interface NewSubject {
+  /** Bytes, whose length shows as the next 64 only. */
+  seal(purpose: string, bytes: Uint8Array): Sealed
+  /** Puts the key into the transaction in which the values commit. Throws Overtaken when the subject has a key or a tombstone already. */
+  store(transaction: ClientBase): Promise<void>
+}
+
+/** What one step of wrapping keys anew has done. */
+export interface Rewrapped {
+  count: number
+  /** Keys that none of the key-encryption keys at hand opens, or that were altered: they stay as they are. */
+  failed: Undecryptable[]
+  /** Subject of the last key that was looked at, to go on after; undefined at the end. */
+  last: string | undefined
+}
+
 const paddedTo = 64
+const lengthBytes = 4
 
 /**
  * Values in an append-only log that can be forgotten: each subject has a data key in a mutable table, values are sealed with it before
@@ -48,12 +80,15 @@ export class SubjectKeys {
   private readonly pool: Pool
   private readonly wrapping: KeyObject
   private readonly wrappingId: string
+  private readonly unwrapping: ReadonlyMap<string, KeyObject>
 
-  /** Throws when the key does not have 32 bytes. */
-  constructor({ pool, keyEncryptionKey }: SubjectKeysOptions) {
+  /** Throws when a key does not have 32 bytes. */
+  constructor({ pool, keyEncryptionKey, olderKeys = [] }: SubjectKeysOptions) {
     this.pool = pool
     this.wrapping = toKey(keyEncryptionKey)
     this.wrappingId = fingerprint(this.wrapping)
+    const all = [...olderKeys.map(toKey), this.wrapping]
+    this.unwrapping = new Map(all.map((key) => [fingerprint(key), key]))
   }
 
   /**
@@ -77,16 +112,80 @@ export class SubjectKeys {
 
   /** As `open`, for many at once, in order. One that cannot be opened does not hurt the others: its error stands in its place. */
   async openAll(items: readonly (Place & { sealed: Sealed })[]): Promise<(Json | Forgotten | Undecryptable)[]> {
+    return this.openEach(items, valuePlace, (text) => JSON.parse(text.toString()) as Json)
+  }
+
+  private async openEach<T>(
+    items: readonly (Place & { sealed: Sealed })[],
+    placeOf: PlaceOf,
+    read: (plaintext: Buffer) => T,
+  ): Promise<(T | Forgotten | Undecryptable)[]> {
     const keys = await keysOf(this.pool, [...new Set(items.map(({ subject }) => subject))])
     const rows = new Map(keys.rows.map((row) => [row.subject, row]))
-    return items.map(({ sealed, ...place }) => {
+    return items.map(({ sealed, subject, purpose }) => {
       try {
-        return this.openWith(keys.store, rows.get(place.subject), { place, sealed })
+        const row = rows.get(subject)
+        if (row?.key === null) return new Forgotten(subject, row.forgottenAt)
+        if (row?.key !== sealed.key) throw new Undecryptable(subject, 'no-key')
+        const ciphertext = Buffer.from(sealed.ciphertext, 'base64')
+        const plaintext = decrypt(this.unwrap(keys.store, row), ciphertext, placeOf(sealed.origin, row, purpose))
+        if (!plaintext) throw new Undecryptable(subject, 'altered')
+        return read(plaintext)
       } catch (error) {
         if (error instanceof Undecryptable) return error
         throw error
       }
     })
+  }
+
+  /** A key for a subject that has none yet, in memory until it is stored. Throws `Invalid` for text that PostgreSQL cannot hold, `Unavailable`. */
+  async begin(subject: string): Promise<NewSubject> {
+    checkPayload({ subject }, '')
+    const { store, origin } = await keysOf(this.pool, [])
+    const dataKey = randomKey()
+    const row = this.wrap(store, { subject, key: uuidv4() }, dataKey)
+    return {
+      seal: (purpose, bytes) => {
+        const ciphertext = encrypt(dataKey, measured(bytes), bytesPlace(origin, row, purpose)).toString('base64')
+        return { origin, key: row.key, ciphertext }
+      },
+      store: async (transaction) => {
+        if (!(await createKey(transaction, row))) throw new Overtaken(`subject "${subject}" has a key already`)
+      },
+    }
+  }
+
+  /** As `openAll`, for bytes that a `NewSubject` has sealed. */
+  async openBytes(items: readonly (Place & { sealed: Sealed })[]): Promise<(Buffer | Forgotten | Undecryptable)[]> {
+    return this.openEach(items, bytesPlace, unmeasured)
+  }
+
+  /** A key of the subject's own for something else than sealing, such as a MAC: the same as long as the subject lives, and gone with it. Throws as `seal`. */
+  async derive(subject: string, use: string): Promise<KeyObject> {
+    checkPayload({ subject, use }, '')
+    const { dataKey } = await this.dataKey(subject, this.pool)
+    return toKey(Buffer.from(hkdfSync('sha256', dataKey, '', `mcpctl/v1|${use}`, 32)))
+  }
+
+  /**
+   * Wraps the next keys that are under another key-encryption key anew, at most `limit` of them, in the order of their subjects. Values stay as they
+   * are. Each call is one short statement, so that it may end at any time and be gone on with. Throws `Unavailable`.
+   */
+  async rewrap({ after = '', limit }: { after?: string; limit: number }): Promise<Rewrapped> {
+    const { store, rows } = await staleKeysOf(this.pool, { kek: this.wrappingId, after, limit })
+    const anew = rows.map((row) => this.rewrapped(store, row))
+    const wraps = anew.filter((each): each is Rewrap => !(each instanceof Undecryptable))
+    const failed = anew.filter((each) => each instanceof Undecryptable)
+    return { count: await replaceWraps(this.pool, wraps), failed, last: rows.at(-1)?.subject }
+  }
+
+  private rewrapped(store: string, row: LiveKey): Rewrap | Undecryptable {
+    try {
+      return { from: row.kek, ...this.wrap(store, row, this.unwrap(store, row)) }
+    } catch (error) {
+      if (error instanceof Undecryptable) return error
+      throw error
+    }
   }
 
   /**
@@ -154,28 +253,30 @@ export class SubjectKeys {
     return { origin: keys.origin, row, dataKey: this.unwrap(keys.store, row) }
   }
 
-  private openWith(store: string, row: KeyRow | undefined, { place, sealed }: { place: Place; sealed: Sealed }) {
-    const { subject, purpose } = place
-    if (row?.key === null) return new Forgotten(subject, row.forgottenAt)
-    if (row?.key !== sealed.key) throw new Undecryptable(subject, 'no-key')
-    const ciphertext = Buffer.from(sealed.ciphertext, 'base64')
-    const text = decrypt(this.unwrap(store, row), ciphertext, valuePlace(sealed.origin, row, purpose))
-    if (!text) throw new Undecryptable(subject, 'altered')
-    return JSON.parse(text.toString()) as Json
-  }
-
   private wrap(store: string, { subject, key }: { subject: string; key: string }, dataKey: KeyObject) {
     const wrapped = encrypt(this.wrapping, dataKey.export(), wrapPlace(store, subject, key))
     return { subject, key, kek: this.wrappingId, wrapped, forgottenAt: null }
   }
 
   private unwrap(store: string, { subject, key, kek, wrapped }: KeyRow & { forgottenAt: null }): KeyObject {
-    if (kek !== this.wrappingId) throw new Undecryptable(subject, 'wrong-key')
-    const material = decrypt(this.wrapping, wrapped, wrapPlace(store, subject, key))
+    const wrapping = this.unwrapping.get(kek)
+    if (!wrapping) throw new Undecryptable(subject, 'wrong-key')
+    const material = decrypt(wrapping, wrapped, wrapPlace(store, subject, key))
     if (!material) throw new Undecryptable(subject, 'altered')
     return toKey(material)
   }
 }
+
+/** The bytes behind their length, filled up with zeros. */
+const measured = (bytes: Uint8Array): Buffer => {
+  const length = lengthBytes + bytes.length
+  const whole = Buffer.alloc(length + (-length & (paddedTo - 1)))
+  whole.writeUInt32BE(bytes.length)
+  whole.set(bytes, lengthBytes)
+  return whole
+}
+
+const unmeasured = (whole: Buffer): Buffer => whole.subarray(lengthBytes, lengthBytes + whole.readUInt32BE())
 
 const padded = (value: Json): Buffer => {
   const text = Buffer.from(JSON.stringify(value))
@@ -186,10 +287,6 @@ const padded = (value: Json): Buffer => {
 // The wrap is bound to the store that holds it, the value to the one in which it was sealed: values travel with the log, wraps are made anew.
 const wrapPlace = (store: string, subject: string, key: string) => ['data-key', store, subject, key]
 const transportPlace = (subject: string, key: string) => ['exported-key', subject, key]
-const valuePlace = (origin: string, { subject, key }: { subject: string; key: string }, purpose: string) => [
-  'value',
-  origin,
-  subject,
-  key,
-  purpose,
-]
+type PlaceOf = (origin: string, row: { subject: string; key: string }, purpose: string) => string[]
+const valuePlace: PlaceOf = (origin, { subject, key }, purpose) => ['value', origin, subject, key, purpose]
+const bytesPlace: PlaceOf = (origin, { subject, key }, purpose) => ['bytes', origin, subject, key, purpose]
