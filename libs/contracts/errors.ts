@@ -1,3 +1,6 @@
+import { maskSecrets } from './credential-like'
+import { userNamePattern } from './names'
+
 /** Every reason for which mcpctl refuses a request. HTTP status and CLI exit code are tables over this list, at the two edges. */
 export const errorCodes = [
   'BadRequest',
@@ -71,8 +74,11 @@ export class DomainError extends Error {
   }
 }
 
+/** A name that no object can have is whatever somebody has typed, and may be a secret. */
+const shownName = (name: string): string => (userNamePattern.test(name) ? name : maskSecrets(name))
+
 export const notFound = (plural: string, name: string) =>
-  new DomainError('NotFound', `${plural} "${name}" not found`, { kind: plural, name })
+  new DomainError('NotFound', `${plural} "${shownName(name)}" not found`, { kind: plural, name: shownName(name) })
 
 export const alreadyExists = (plural: string, name: string) =>
   new DomainError('AlreadyExists', `${plural} "${name}" already exists`, { kind: plural, name })

@@ -1,5 +1,6 @@
 export * from './admin'
 export * from './authz'
+export * from './credential-like'
 export * from './equal'
 export * from './errors'
 export * from './kind'

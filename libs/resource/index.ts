@@ -1,3 +1,4 @@
+export * from './credential-fields'
 export * from './handlers'
 export * from './labels'
 export * from './parse-desired'

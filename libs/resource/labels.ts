@@ -1,4 +1,5 @@
 import type { FieldError } from '@mcpctl/contracts'
+import { escapePointer } from './parse-spec'
 
 const labelName = /^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/
 const labelValue = /^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$/
@@ -16,7 +17,7 @@ const parseMap = (
     return { map: {}, errors: [{ pointer, code: 'type', message: 'must be a map of strings' }] }
   const errors: FieldError[] = []
   for (const [key, value] of Object.entries(input)) {
-    const at = `${pointer}/${key.replaceAll('~', '~0').replaceAll('/', '~1')}`
+    const at = `${pointer}/${escapePointer(key)}`
     if (!labelName.test(key))
       errors.push({ pointer: at, code: 'key', message: 'the key must look like "team" or "example.com/team"' })
     if (typeof value !== 'string') errors.push({ pointer: at, code: 'type', message: 'must be a string; quote it' })

@@ -1,4 +1,4 @@
-import { didYouMean, type FieldError } from '@mcpctl/contracts'
+import { didYouMean, maskSecrets, type FieldError } from '@mcpctl/contracts'
 import type { Type } from '@nestjs/common'
 import { plainToInstance } from 'class-transformer'
 import { getMetadataStorage, validateSync, type ValidationError } from 'class-validator'
@@ -13,8 +13,8 @@ export const fieldNames = (schema: Type): string[] => [
   ),
 ]
 
-/** RFC 6901. */
-export const escapePointer = (key: string) => key.replaceAll('~', '~0').replaceAll('/', '~1')
+/** RFC 6901; of a key in which somebody has pasted a secret, `***`. */
+export const escapePointer = (key: string) => maskSecrets(key).replaceAll('~', '~0').replaceAll('/', '~1')
 
 export const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)

@@ -18,6 +18,8 @@ export interface Asked {
   fence?: Fence
   /** Decide, append nothing. */
   dryRun?: boolean
+  /** Take what looks like a credential, wherever it stands. */
+  allowCredentialLike?: boolean
   /** What the author may do; absent for the daemon itself, which is asked nothing. */
   rights?: Rights
   /** The same, as it follows from other facts: throws Forbidden when he may not act as he does any more. */

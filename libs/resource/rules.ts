@@ -1,3 +1,4 @@
+import { maskSecrets } from '@mcpctl/contracts'
 import { Type } from 'class-transformer'
 import { registerDecorator, ValidateNested, type ValidationArguments, type ValidationOptions } from 'class-validator'
 
@@ -27,9 +28,11 @@ const all =
     for (const decorate of decorators) decorate(target, property)
   }
 
-const shown = (value: unknown): string => {
-  const text = JSON.stringify(value) as string | undefined
-  return text === undefined ? String(value) : text.length > 80 ? `${text.slice(0, 77)}...` : text
+/** A wrong value as an error may repeat it: short, and nothing of it that looks as if it was meant for another field. */
+export const shown = (value: unknown): string => {
+  const whole = JSON.stringify(value) as string | undefined
+  const text = maskSecrets(whole ?? String(value))
+  return text.length > 80 ? `${text.slice(0, 77)}...` : text
 }
 
 /** kubectl's words for a wrong value. Not for fields that may hold a secret. */

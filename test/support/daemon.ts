@@ -6,12 +6,11 @@ import { join } from 'node:path'
 import { Writable } from 'node:stream'
 import { findConfig } from '@mcpctl/client'
 import type { Problem, ResourceList, ResourceObject } from '@mcpctl/contracts'
-import { pino } from 'pino'
 import { assemble, close, serve, type Parts } from '../../apps/mcpd/src/assembly'
 import type { Config } from '../../apps/mcpd/src/config'
 import { lead } from '../../apps/mcpd/src/leadership'
 import { defaultLimits } from '../../apps/mcpd/src/limits'
-import { toLines } from '../../apps/mcpd/src/log'
+import { openLog, toLines } from '../../apps/mcpd/src/log'
 import type { SetupOutcome } from '../../apps/mcpd/src/setup/admin'
 import { openStore } from '../../apps/mcpd/src/store/store'
 import { testDatabase, type TestDatabase } from './database'
@@ -100,7 +99,7 @@ export const startDaemon = async (options: DaemonOptions = {}): Promise<TestDaem
     ...(hasContext && { writeContext: configFile }),
     ...config,
   }
-  const logger = pino({ level: full.logLevel, base: null, errorKey: 'error' }, sink)
+  const logger = openLog(full.logLevel, sink)
   mkdirSync(full.dataDirectory, { recursive: true, mode: 0o700 })
   const store = await openStore(full, join(process.cwd(), 'migrations'), toLines(logger))
   const parts = await assemble(full, store, logger)

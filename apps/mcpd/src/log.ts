@@ -1,4 +1,5 @@
-import { pino, type Logger } from 'pino'
+import { maskCredentials } from '@mcpctl/contracts'
+import { pino, type DestinationStream, type Logger } from 'pino'
 
 /** Token under which Nest knows the log. */
 export const LOGGER = Symbol('Logger')
@@ -12,9 +13,22 @@ const shownError = (error: unknown) => {
   return { name, message, ...(code !== undefined && { code }), ...(cause !== undefined && { cause }), stack }
 }
 
-/** The daemon's log: JSON lines on standard output. */
-export const openLog = (level: string): Logger =>
-  pino({ level, base: null, errorKey: 'error', serializers: { error: shownError } })
+/** Fields that hold credentials or what people have sent, wherever they are logged. */
+const withheld = ['authorization', 'cookie', 'password', 'token', 'secret', 'body', 'env', 'headers', 'rawHeaders']
+
+/** The daemon's log: JSON lines, on standard output unless told. No line holds what looks like a credential, whatever it was that logged it. */
+export const openLog = (level: string, destination?: DestinationStream): Logger =>
+  pino(
+    {
+      level,
+      base: null,
+      errorKey: 'error',
+      serializers: { error: shownError },
+      redact: { paths: withheld.flatMap((field) => [field, `*.${field}`, `*.*.${field}`]), censor: '***' },
+      hooks: { streamWrite: maskCredentials },
+    },
+    destination ?? pino.destination(1),
+  )
 
 /** A bug that nobody caught: it is said, and the process ends with 1 for its supervisor to start it anew. */
 export const endOnBugs = (logger: Logger): void => {

@@ -81,6 +81,11 @@ const key = parameter(
 )
 const ifMatch = parameter('header', 'If-Match', 'Refuse when the spec has changed since this version.')
 const dryRun = parameter('query', 'dryRun', '"All": check and decide, change nothing.')
+const allowCredentialLike = parameter(
+  'query',
+  'allowCredentialLike',
+  '"true": take a field that looks like a credential outside of a Secret; it is refused otherwise.',
+)
 const listed = ['labelSelector', 'fieldSelector', 'limit', 'continue'].map((query) =>
   parameter('query', query, query === 'continue' ? 'Token of the page before.' : `Kubernetes-style ${query}.`),
 )
@@ -120,7 +125,7 @@ const collection = ({ kind }: Resource) => ({
       tags: [kind.plural],
       operationId: `create${kind.name}`,
       summary: `Create a ${kind.singular}`,
-      parameters: [key, dryRun],
+      parameters: [key, dryRun, allowCredentialLike],
       requestBody: { required: true, ...json(ref(kind.name)) },
       responses: { 201: { description: 'Created.', ...json(ref(kind.name)) }, ...failures(409, 413, 422) },
     },
@@ -140,7 +145,7 @@ const item = ({ kind }: Resource) => ({
       tags: [kind.plural],
       operationId: `replace${kind.name}`,
       summary: `Replace a ${kind.singular}, or create it with If-None-Match: *`,
-      parameters: [name, ifMatch, key, dryRun],
+      parameters: [name, ifMatch, key, dryRun, allowCredentialLike],
       requestBody: { required: true, ...json(ref(kind.name)) },
       responses: {
         200: { description: 'Replaced, or unchanged.', ...json(ref(kind.name)) },

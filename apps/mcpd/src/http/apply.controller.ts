@@ -3,6 +3,8 @@ import { didYouMean, DomainError, invalid, type FieldError } from '@mcpctl/contr
 import {
   AskedBy,
   Authorize,
+  credentialWarnings,
+  escapePointer,
   markReplayed,
   parseDesired,
   preconditionOf,
@@ -21,6 +23,7 @@ import { STORE, type Store } from '../store/store'
 import { refuseHopeless, refuseReplay, refuseUnlessAllowed, type Applier, type Named } from './apply-rights'
 import type { AuthenticatedRequest } from './guards'
 import { nameIn } from './name-in'
+import { warn } from './warnings'
 
 const MAX_DOCUMENTS = 500
 
@@ -50,7 +53,7 @@ export class ApplyController {
   ) {
     const applier = applierOf(request)
     refuseHopeless(applier, this.named(body))
-    const documents = this.parse(body)
+    const documents = this.parse(body, asked)
     const { result, position, replayed } = await this.requests.run(asked, async (context) => {
       const results = await this.write(documents, { applier, context })
       const access = await this.preview(asked, context)
@@ -58,6 +61,10 @@ export class ApplyController {
     })
     if (replayed) refuseReplay(applier, result.results)
     markReplayed(reply, { replayed })
+    warn(
+      reply,
+      documents.flatMap(({ desired, pointer }) => credentialWarnings(desired, pointer)),
+    )
     return {
       ...result,
       ...(position !== undefined && { position: String(position) }),
@@ -105,14 +112,16 @@ export class ApplyController {
   }
 
   /** Checks every document before any is applied, and orders them so that what is named comes first. Throws Invalid with every fault. */
-  private parse(body: unknown): Document[] {
+  private parse(body: unknown, asked: Asked): Document[] {
     if (typeof body !== 'object' || body === null || Array.isArray(body))
       throw new DomainError(
         'BadRequest',
         'a manifest is an object of lists, for example {"servers": [{"name": "github", …}]}',
       )
     const errors: FieldError[] = []
-    const documents = Object.entries(body).flatMap(([plural, entries]) => this.parseList(plural, entries, errors))
+    const documents = Object.entries(body).flatMap(([plural, entries]) =>
+      this.parseList(plural, entries, { asked, errors }),
+    )
     if (documents.length > MAX_DOCUMENTS)
       throw new DomainError(
         'TooLarge',
@@ -123,7 +132,11 @@ export class ApplyController {
     return documents.sort((a, b) => (a.resource.kind.applyOrder ?? 0) - (b.resource.kind.applyOrder ?? 0))
   }
 
-  private parseList(plural: string, entries: unknown, errors: FieldError[]): Document[] {
+  private parseList(
+    plural: string,
+    entries: unknown,
+    { asked, errors }: { asked: Asked; errors: FieldError[] },
+  ): Document[] {
     const appliable = this.resources.all().filter(({ kind }) => kind.applyOrder !== undefined)
     const resource = appliable.find(({ kind }) => kind.plural === plural)
     const names = appliable.map(({ kind }) => kind.plural)
@@ -132,7 +145,7 @@ export class ApplyController {
         plural === 'instances'
           ? 'instances cannot be applied; the reconciler makes them'
           : `unknown resource key${didYouMean(plural, names) || `; use ${names.join(' or ')}`}`
-      errors.push({ pointer: `/${plural}`, code: 'unknown-field', message })
+      errors.push({ pointer: `/${escapePointer(plural)}`, code: 'unknown-field', message })
       return []
     }
     if (!Array.isArray(entries)) {
@@ -142,7 +155,7 @@ export class ApplyController {
     return entries.flatMap((entry, index) => {
       const pointer = `/${plural}/${String(index)}`
       try {
-        const desired = parseDesired(resource, entry, pointer)
+        const desired = parseDesired(resource, entry, pointer, asked)
         return [{ resource, desired, pointer, plural, name: desired.name }]
       } catch (error) {
         if (!(error instanceof DomainError) || !error.details.errors) throw error

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { DomainError } from '@mcpctl/contracts'
+import { credentialProblem, DomainError, looksLikeCredential, maskSecrets } from '@mcpctl/contracts'
 import type { AccessFacts, Identity, Rights, Tokens } from '@mcpctl/access'
 import type { Asked } from '@mcpctl/resource'
 import type { FastifyRequest } from 'fastify'
@@ -99,15 +99,19 @@ const commandOf = (request: FastifyRequest, identity: Identity): Asked['command'
   return { id: uuidv5(key, identity.uid), requestHash: digest(request) }
 }
 
-const short = (value: string | string[] | undefined) => (typeof value === 'string' ? value.slice(0, 256) : undefined)
+/** The program that asks, as it is kept: short, and without what looks like a secret. */
+export const userAgentOf = ({ headers }: FastifyRequest): string | undefined =>
+  headers['user-agent'] === undefined ? undefined : maskSecrets(headers['user-agent']).slice(0, 256)
 
 const LONGEST_REASON = 1024
 
 /** Why somebody does this. Headers carry ASCII, so other text comes percent-encoded, in UTF-8. */
-const reasonOf = ({ headers }: FastifyRequest): string | undefined => {
+const reasonOf = ({ headers }: FastifyRequest, allowCredentialLike: boolean): string | undefined => {
   const sent = headers['x-mcpctl-reason']
   if (typeof sent !== 'string') return undefined
   const reason = decoded(sent)
+  if (!allowCredentialLike && looksLikeCredential(reason))
+    throw new DomainError('Invalid', `the reason ${credentialProblem}`)
   if (reason.length > 0 && reason.length <= LONGEST_REASON && !/\p{Cc}/u.test(reason)) return reason
   throw new DomainError(
     'BadRequest',
@@ -124,10 +128,9 @@ const decoded = (text: string): string => {
   }
 }
 
-const metaOf = (request: AuthenticatedRequest, actor: Subject): Asked['meta'] => {
+const metaOf = (request: AuthenticatedRequest, actor: Subject, reason: string | undefined): Asked['meta'] => {
   const { impersonator } = request
-  const userAgent = short(request.headers['user-agent'])
-  const reason = reasonOf(request)
+  const userAgent = userAgentOf(request)
   return {
     actor,
     ...(impersonator && { impersonator }),
@@ -138,13 +141,20 @@ const metaOf = (request: AuthenticatedRequest, actor: Subject): Asked['meta'] =>
   }
 }
 
+const wishesOf = ({ query }: FastifyRequest): Pick<Asked, 'dryRun' | 'allowCredentialLike'> => {
+  const { dryRun, allowCredentialLike } = query as { dryRun?: string; allowCredentialLike?: string }
+  if (dryRun !== undefined && dryRun !== 'All') throw new DomainError('BadRequest', 'dryRun must be All')
+  if (allowCredentialLike !== undefined && allowCredentialLike !== 'true')
+    throw new DomainError('BadRequest', 'allowCredentialLike must be true, or be left out')
+  return { ...(dryRun && { dryRun: true }), ...(allowCredentialLike && { allowCredentialLike: true }) }
+}
+
 /** What a command needs to know of its request. Throws BadRequest for a malformed idempotency key or reason. */
 export const ask = (request: AuthenticatedRequest): void => {
   const { identity, subject, rights, rightsIn } = request
   if (!identity || !subject || !rights || !rightsIn) return
   const command = commandOf(request, identity)
-  const { dryRun } = request.query as { dryRun?: string }
-  if (dryRun !== undefined && dryRun !== 'All') throw new DomainError('BadRequest', 'dryRun must be All')
-  const meta = metaOf(request, subject)
-  request.asked = { meta, rights, rightsIn, ...(command && { command }), ...(dryRun === 'All' && { dryRun: true }) }
+  const wishes = wishesOf(request)
+  const meta = metaOf(request, subject, reasonOf(request, wishes.allowCredentialLike === true))
+  request.asked = { meta, rights, rightsIn, ...(command && { command }), ...wishes }
 }

@@ -1,5 +1,12 @@
 import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common'
-import { DomainError, errorCodes, type ErrorCode, type Problem } from '@mcpctl/contracts'
+import {
+  DomainError,
+  errorCodes,
+  maskCredentials,
+  type ErrorCode,
+  type FieldError,
+  type Problem,
+} from '@mcpctl/contracts'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
 import type { Denials } from '../identity/denials'
@@ -56,18 +63,25 @@ const worded: Record<string, string> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'send the body as application/json',
 }
 
+/** Whatever a message or a pointer repeats: a credential is not repeated. */
+const masked = ({ pointer, code, message }: FieldError): FieldError => ({
+  pointer: maskCredentials(pointer),
+  code,
+  message: maskCredentials(message),
+})
+
 export const problemOf = (error: DomainError, requestId: string): Problem => {
   const { kind, name, errors, retryAfter, position } = error.details
   return {
     type: `https://mcpctl.dev/problems/${kebab(error.code)}`,
     title: spaced(error.code),
     status: httpStatus[error.code],
-    detail: error.message,
+    detail: maskCredentials(error.message),
     instance: `urn:request:${requestId}`,
     reason: error.code,
     ...(kind !== undefined && { kind }),
-    ...(name !== undefined && { name }),
-    ...(errors && { errors }),
+    ...(name !== undefined && { name: maskCredentials(name) }),
+    ...(errors && { errors: errors.map(masked) }),
     ...(retryAfter !== undefined && { retryAfter }),
     ...(position !== undefined && { position }),
   }

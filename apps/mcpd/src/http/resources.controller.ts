@@ -21,6 +21,7 @@ import { Objects } from '@mcpctl/read-model'
 import {
   AskedBy,
   Authorize,
+  credentialWarnings,
   markReplayed,
   parseDesired,
   preconditionOf,
@@ -40,6 +41,7 @@ import type { AuthenticatedRequest } from './guards'
 import { parseListQuery } from './list-query'
 import { methods, offered } from './offered'
 import { answerTo, visibleTo } from './visible'
+import { warn } from './warnings'
 import { isWatch } from './watch-query'
 import { Watches } from './watches'
 
@@ -166,12 +168,13 @@ export class ResourcesController {
     options: { asked: Asked; mode: WriteMode; reply: FastifyReply; after?: bigint | undefined },
   ): Promise<{ object: ResourceObject; outcome: WriteOutcome['outcome'] }> {
     const { asked, mode, reply, after } = options
-    const desired = parseDesired(resource, body)
+    const desired = parseDesired(resource, body, '', asked)
     const answered = await this.requests.run<WriteOutcome>(asked, (context) =>
       this.writer.apply(resource, desired, { mode, context, after }),
     )
     const object = (await this.made(answered)) ?? preview(resource.kind.name, answered, desired)
     markReplayed(reply, answered)
+    warn(reply, credentialWarnings(desired, '/spec'))
     reply.header('etag', etag(object))
     return {
       object: asked.rights ? visibleTo(object, asked.rights) : object,

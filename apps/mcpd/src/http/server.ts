@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { DomainError } from '@mcpctl/contracts'
+import { DomainError, looksLikeCredential } from '@mcpctl/contracts'
 import type { Directory, Tokens } from '@mcpctl/access'
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
@@ -55,7 +55,7 @@ export const httpAdapter = (dependencies: HttpDependencies): FastifyAdapter => {
       ),
     genReqId: (request: { headers: Record<string, unknown> }) => {
       const given = request.headers['x-request-id']
-      return typeof given === 'string' && REQUEST_ID.test(given) ? given : randomUUID()
+      return typeof given === 'string' && REQUEST_ID.test(given) && !looksLikeCredential(given) ? given : randomUUID()
     },
   })
   const instance = adapter.getInstance<FastifyInstance>()

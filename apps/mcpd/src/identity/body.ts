@@ -1,4 +1,4 @@
-import { DomainError } from '@mcpctl/contracts'
+import { DomainError, maskSecrets } from '@mcpctl/contracts'
 
 /** Larger than any password that is taken: nobody needs to hash it to know. Bytes. */
 const LARGEST_SECRET = 1024
@@ -17,7 +17,7 @@ export const fieldsOf = (body: unknown, known: readonly string[]): Record<string
   throw new DomainError('Invalid', 'the body has an unknown field', {
     errors: [
       {
-        pointer: `/${unknown.slice(0, 64)}`,
+        pointer: `/${maskSecrets(unknown).slice(0, 64)}`,
         code: 'unknown-field',
         message: `unknown field; known are ${known.join(', ')}`,
       },
@@ -26,8 +26,12 @@ export const fieldsOf = (body: unknown, known: readonly string[]): Record<string
 }
 
 /** One field that is wrong. */
-export const wrong = (field: string, message: string): DomainError =>
-  new DomainError('Invalid', `${field} ${message}`, { errors: [{ pointer: `/${field}`, code: 'invalid', message }] })
+export const wrong = (field: string, problem: string): DomainError => {
+  const message = maskSecrets(problem)
+  return new DomainError('Invalid', `${field} ${message}`, {
+    errors: [{ pointer: `/${field}`, code: 'invalid', message }],
+  })
+}
 
 /** A text that must be there. Throws Invalid. */
 export const textOf = (fields: Record<string, unknown>, field: string): string => {

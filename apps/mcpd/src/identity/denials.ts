@@ -1,6 +1,6 @@
-import { DomainError, type ErrorCode } from '@mcpctl/contracts'
+import { DomainError, maskSecrets, type ErrorCode } from '@mcpctl/contracts'
 import type { EventLog, EventMeta } from '@mcpctl/event-store'
-import type { AuthenticatedRequest } from '../http/guards'
+import { userAgentOf, type AuthenticatedRequest } from '../http/guards'
 import { auditAppend } from './audit'
 
 /** The same refusal is told once in this time. Milliseconds. */
@@ -26,9 +26,10 @@ export class Denials {
   record(thrown: unknown, request: AuthenticatedRequest): void {
     const { subject, impersonator } = request
     if (!(thrown instanceof DomainError) || !told.has(thrown.code) || !subject) return
-    const asked = this.calmed(subject.uid, thrown.details.asked ?? thrown.message.slice(0, 256))
+    // A name is whatever somebody has typed: a secret in the wrong place must not stay in the log.
+    const asked = maskSecrets(this.calmed(subject.uid, thrown.details.asked ?? thrown.message.slice(0, 256)))
     if (!this.isNew([subject.uid, impersonator?.uid, thrown.code, asked].join(' '))) return
-    const userAgent = request.headers['user-agent']?.slice(0, 256)
+    const userAgent = userAgentOf(request)
     const meta: EventMeta = {
       actor: subject,
       ...(impersonator && { impersonator }),

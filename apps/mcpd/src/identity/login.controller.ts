@@ -4,7 +4,7 @@ import type { FastifyRequest } from 'fastify'
 import { Tokens } from '@mcpctl/access'
 import { Authorize } from '@mcpctl/resource'
 import { refusals } from '../admin/admin.openapi'
-import type { AuthenticatedRequest } from '../http/guards'
+import { userAgentOf, type AuthenticatedRequest } from '../http/guards'
 import { STORE, type Store } from '../store/store'
 import { fieldsOf, nameOf, refuseDryRun, secretOf } from './body'
 import { callerOf, requirePerson } from './caller'
@@ -98,11 +98,11 @@ export class LoginController {
 }
 
 export const originOf = (request: FastifyRequest): Origin => {
-  const userAgent = request.headers['user-agent']
+  const userAgent = userAgentOf(request)
   return {
     address: request.ip,
     correlationId: request.id,
     sourceAddress: request.ip,
-    ...(userAgent !== undefined && { userAgent: userAgent.slice(0, 256) }),
+    ...(userAgent !== undefined && { userAgent }),
   }
 }

@@ -11,7 +11,7 @@ import {
   type UserFact,
 } from '@mcpctl/access'
 import { ApiBody, ApiDefaultResponse, ApiOperation, ApiResponse } from '@nestjs/swagger'
-import { DomainError, notFound, uidPattern } from '@mcpctl/contracts'
+import { credentialProblem, DomainError, looksLikeCredential, notFound, uidPattern } from '@mcpctl/contracts'
 import { UserModule } from '@mcpctl/kinds/user/user.module'
 import { v7 as uuidv7 } from 'uuid'
 import { Authorize } from '@mcpctl/resource'
@@ -159,6 +159,7 @@ const wishOf = (body: unknown): { user: string | undefined; ttlMs: number; scope
   const note = maybeText(fields, 'note')
   if (note !== undefined && (note.length > LONGEST_NOTE || /\p{Cc}/u.test(note)))
     throw wrong('note', `must be at most ${String(LONGEST_NOTE)} characters on one line`)
+  if (note !== undefined && looksLikeCredential(note)) throw wrong('note', credentialProblem)
   const scopes = scopesOf(fields['scopes'])
   return {
     user: maybeText(fields, 'user'),
