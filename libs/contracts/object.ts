@@ -32,11 +32,12 @@ export type ConditionReason =
   | 'DaemonRestarted'
   | 'ProgressDeadlineExceeded'
   | 'SecretUndecryptable'
+  | 'SecretRotated'
   | 'NameConflict'
   | 'NodeLost'
 
 export type ConditionType =
-  'Available' | 'Progressing' | 'Degraded' | 'SecretsReady' | 'ImageReady' | 'ToolsPinned' | 'Ready'
+  'Available' | 'Progressing' | 'Degraded' | 'SecretsReady' | 'SecretStale' | 'ImageReady' | 'ToolsPinned' | 'Ready'
 
 export interface Condition {
   type: ConditionType

@@ -83,6 +83,7 @@ const configOf = (directory: string, database: TestDatabase): Config => ({
   trustedProxies: [],
   // A test asks as fast as it can; those of the limits say theirs.
   limits: { ...defaultLimits, requests: unlimited, calls: unlimited },
+  secretSettleMs: 1_000,
 })
 
 const unlimited = { perSecond: 0, burst: 0 }

@@ -4,6 +4,7 @@ import { Tokens } from '@mcpctl/access'
 import { Connections, Gateway } from '@mcpctl/gateway'
 import { kindModules } from '@mcpctl/kinds/modules'
 import { Objects } from '@mcpctl/read-model'
+import { RolloutPace } from '@mcpctl/reconcile'
 import { RequestRunner, Resources, ResourceWriter } from '@mcpctl/resource'
 import { Drivers } from '@mcpctl/runtime'
 import type { Logger } from 'pino'
@@ -39,6 +40,7 @@ export interface Opened {
   logins: Logins
   changes: CredentialChanges
   streams: OpenStreams
+  pace: RolloutPace
 }
 
 /** What mcpd serves besides the kinds' own routes. */
@@ -75,6 +77,7 @@ export class AppModule {
     logins,
     changes,
     streams,
+    pace,
   }: Opened): DynamicModule {
     const opened = [
       { provide: LOGGER, useValue: logger },
@@ -90,6 +93,7 @@ export class AppModule {
       { provide: Logins, useValue: logins },
       { provide: CredentialChanges, useValue: changes },
       { provide: OpenStreams, useValue: streams },
+      { provide: RolloutPace, useValue: pace },
       ResourceWriter,
       Watches,
       ApiDescription,

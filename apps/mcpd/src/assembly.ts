@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Tokens } from '@mcpctl/access'
 import { Connections, Gateway } from '@mcpctl/gateway'
-import type { Leader } from '@mcpctl/reconcile'
+import { RolloutPace, type Leader } from '@mcpctl/reconcile'
 import { openDrivers, type Drivers } from '@mcpctl/runtime'
 import { NestFactory } from '@nestjs/core'
 import type { NestFastifyApplication } from '@nestjs/platform-fastify'
@@ -76,6 +76,7 @@ export const assemble = async (config: Config, store: Store, logger: Logger): Pr
     logins,
     changes,
     streams,
+    pace: new RolloutPace(config.secretSettleMs),
   })
   const door = {
     tokens,

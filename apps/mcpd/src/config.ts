@@ -2,7 +2,7 @@ import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { didYouMean, userNamePattern } from '@mcpctl/contracts'
 import { dataDirectory } from '@mcpctl/client/paths'
-import { defaultLimits, parseLoginLimit, parseProxies, parseRate, type Limits } from './limits'
+import { defaultLimits, parseLoginLimit, parseProxies, parseRate, parseSettle, type Limits } from './limits'
 import { UsageError } from './usage-error'
 
 /** Everything that mcpd can be told, by flag or by environment. Read once, here. */
@@ -31,6 +31,8 @@ export interface Config {
   /** Addresses and networks of proxies whose `X-Forwarded-For` says who asks. */
   trustedProxies: string[]
   limits: Limits
+  /** Rotations of a secret within so many milliseconds restart its servers once. */
+  secretSettleMs: number
 }
 
 const options = {
@@ -81,6 +83,7 @@ mcpd admin recover makes a user an administrator again and prints a one-time cod
 other mcpd runs the embedded one.
 
 MCPD_NODE_IMAGE names a container image with node in which npm packages run when an engine answers.
+MCPD_SECRET_SETTLE: a secret that is rotated again within so many seconds restarts its servers once (default 10, at most 3600).
 MCPD_MIGRATE_URL is used for migrations only, where the daemon's own role may not change tables.
 DOCKER_HOST names the container engine.
 `
@@ -166,6 +169,7 @@ export const readConfig = (argv: string[], env: Environment): Config & { help: b
     ...maybe('advertise', flags['advertise-address'], 'MCPD_ADVERTISE_ADDRESS'),
     trustedProxies: parseProxies(flags['trusted-proxy'] ?? listOf(told(undefined, 'MCPD_TRUSTED_PROXIES', ''))),
     limits: limitsOf(flags, env),
+    secretSettleMs: parseSettle(env['MCPD_SECRET_SETTLE']),
     help: flags.help === true,
     version: flags.version === true,
   }

@@ -24,6 +24,12 @@ describe('limits', () => {
     expect(readConfig(['--trusted-proxy', '127.0.0.1'], {}).trustedProxies).toEqual(['127.0.0.1'])
   })
 
+  it('say how long a secret settles', () => {
+    const settle = (seconds?: string) => readConfig([], { MCPD_SECRET_SETTLE: seconds }).secretSettleMs
+    expect([settle(), settle(''), settle('0'), settle('3600')]).toEqual([10_000, 10_000, 0, 3_600_000])
+    for (const wrong of ['-1', '3601', '1.5', 'soon']) expect(() => settle(wrong)).toThrow(`not "${wrong}"`)
+  })
+
   it.each([
     ['--request-rate', '-1'],
     ['--request-rate', 'fast'],

@@ -8,6 +8,8 @@ export interface Rate {
   burst: number
 }
 
+const defaultSettleMs = 10_000
+
 /** How much one user, or one address, may ask of this daemon. */
 export interface Limits {
   /** Requests of one user; and of one address where nobody has to say who he is. */
@@ -32,6 +34,14 @@ export const parseRate = (what: string, text: string | undefined, otherwise: Rat
   if (perSecond === undefined)
     throw new UsageError(`${what} must be a number per second and a burst, like 50 or 50:1000, or 0, not "${text}"`)
   return burst === undefined ? rate(Number(perSecond)) : { perSecond: Number(perSecond), burst: Number(burst) }
+}
+
+/** Seconds, as milliseconds. Throws UsageError. */
+export const parseSettle = (text: string | undefined): number => {
+  if (!text) return defaultSettleMs
+  const seconds = Number(text)
+  if (/^\d{1,4}$/.test(text) && seconds <= 3600) return seconds * 1000
+  throw new UsageError(`MCPD_SECRET_SETTLE must be a number of seconds from 0 to 3600, not "${text}"`)
 }
 
 /** `5:20:600`; what is left out at the end stays as it is. Throws UsageError. */

@@ -9,7 +9,7 @@ export const instanceKind = defineKind({
   shortNames: ['inst'],
   verbs: ['get', 'list', 'delete'],
   roles: ['view', 'delete'],
-  fields: ['server', 'slot', 'templateHash', 'driver', 'source', 'transport'],
+  fields: ['server', 'slot', 'templateHash', 'driver', 'source', 'transport', 'secrets'],
   columns: [
     { header: 'SERVER', path: 'spec.server' },
     { header: 'READY', path: 'status.ready', as: 'yesno' },
@@ -24,6 +24,9 @@ export const instanceKind = defineKind({
   ],
 })
 
+/** Which version of which secret, by the secret's name. The uid tells it from another one that had the name before. */
+export type SecretVersions = Readonly<Record<string, { uid: string; version: number }>>
+
 /** What an instance is from the moment it is scheduled. */
 export interface InstanceIdentity {
   name: string
@@ -31,6 +34,8 @@ export interface InstanceIdentity {
   slot: number
   templateHash: string
   template: InstanceTemplate
+  /** What it starts with, each time; absent where the template names no secret that there is. */
+  secrets?: SecretVersions
   driver: DriverName
   isolated: boolean
 }
@@ -71,6 +76,7 @@ export interface InstanceSpec {
   source: string
   transport: string
   template: InstanceTemplate
+  secrets?: SecretVersions
 }
 
 export interface InstanceStatus {

@@ -29,6 +29,7 @@ const created = (identity: InstanceIdentity, at: string): InstanceObject => ({
     source: identity.template.image ?? identity.template.package ?? identity.template.url ?? '',
     transport: identity.template.transport,
     template: identity.template,
+    ...(identity.secrets && { secrets: identity.secrets }),
   },
   status: {
     phase: 'Pending',

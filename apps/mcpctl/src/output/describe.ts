@@ -35,6 +35,10 @@ const itemText = (item: unknown): string => {
   return JSON.stringify(item)
 }
 
+/** `{uid, version: 4}` → `version 4`, for what an instance was given. */
+const versionText = (value: unknown): string | undefined =>
+  isRecord(value) && typeof value['version'] === 'number' ? `version ${String(value['version'])}` : undefined
+
 /** One value as text: lists and maps item by item, what is absent or empty as `<none>`. */
 const valueText = (value: unknown): string | string[] => {
   if (value === undefined || value === null || value === '') return none
@@ -43,7 +47,7 @@ const valueText = (value: unknown): string | string[] => {
     return value.length === 0 ? none : value.map(itemText)
   }
   if (isRecord(value)) {
-    const pairs = Object.entries(value).map(([key, one]) => `${key}=${pairText(one)}`)
+    const pairs = Object.entries(value).map(([key, one]) => `${key}=${versionText(one) ?? pairText(one)}`)
     return pairs.length === 0 ? none : pairs
   }
   return typeof value === 'boolean' ? (value ? 'yes' : 'no') : pairText(value)
