@@ -133,6 +133,18 @@ export class Objects {
     return rows.map(({ uid }) => uid)
   }
 
+  /** Uids of the current objects of a kind that name another object, whether that exists or not. */
+  async referrersOf(to: { kind: string; name: string }, from: string): Promise<string[]> {
+    const rows = await this.database
+      .selectFrom('rm.reference')
+      .select('from_uid')
+      .where('to_kind', '=', to.kind)
+      .where('to_name', '=', to.name)
+      .where('from_kind', '=', from)
+      .execute()
+    return rows.map(({ from_uid }) => from_uid)
+  }
+
   /**
    * A page in order of names, of what the reader may see; without a reader of everything. Throws BadRequest for a wrong selector or token, Expired
    * for a token of another epoch, list or reader.

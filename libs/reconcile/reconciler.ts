@@ -19,8 +19,8 @@ export interface Reconciler {
   reconcile(key: string, term: Term): Promise<number | undefined>
   /** Every key there is, for the periodic resync. */
   keys(): Promise<string[]>
-  /** The key that an event concerns; the event says only whom to look at. */
-  keyOf(event: Happened): Promise<string | undefined>
+  /** The keys that an event concerns; the event says only whom to look at. */
+  keysOf(event: Happened): Promise<readonly string[]>
   /** Registers what to call when a key should be looked at again, with the error if an act of this reconciler failed. */
   onWake(wake: (key: string, error?: unknown) => void): void
   /** Removes what runs and nobody wants. Returns what it found; only those found before, too, are removed. */

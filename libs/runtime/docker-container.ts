@@ -17,6 +17,8 @@ export const labels = {
   transport: `${prefix}transport`,
   port: `${prefix}port`,
   path: `${prefix}path`,
+  /** Names of the variables that hold values of secrets. */
+  secretEnv: `${prefix}secret-env`,
 } as const
 
 /** Of a store's id in names: a digest, as UUIDv7s of the same minute begin alike. */
@@ -46,23 +48,28 @@ export interface ContainerPlan {
   entrypoint: string[]
   args: string[]
   network: string
+  mounts: Docker.MountConfig
 }
 
 const unprivileged = '65532:65532'
 const isRoot = (user: string) => user === '' || /^(root|0+)(:|$)/.test(user)
+
+/** Whom the program of an image runs as; never as root. */
+export const userOf = ({ user }: ImageFacts): string => (isRoot(user) ? unprivileged : user)
 
 const limit = (parsed: number | undefined, text: string): number => {
   if (parsed === undefined) throw new StartError('CreateConfigError', `resources: "${text}" is no quantity`)
   return parsed
 }
 
-const envOf = ({ order: { template }, facts }: ContainerPlan): string[] => {
+const envOf = ({ order: { template, inputs }, facts }: ContainerPlan): string[] => {
   const env = new Map<string, string>()
   // A user without an entry in the image's passwd would have / as home, where nothing can be written.
   if (isRoot(facts.user)) env.set('HOME', '/tmp')
   // Many servers listen on the container's own loopback unless they are told otherwise.
   if (template.transport === 'http') env.set('HOST', '0.0.0.0').set('PORT', String(portOf(template)))
-  for (const { name, value } of template.env) env.set(name, value)
+  for (const { name, value } of inputs.env) env.set(name, value)
+  for (const file of inputs.files) env.set(file.env, file.path)
   return [...env].map(([name, value]) => `${name}=${value}`)
 }
 
@@ -76,16 +83,18 @@ const labelsOf = ({ storeId, epoch, order }: ContainerPlan): Record<string, stri
   [labels.transport]: order.template.transport,
   [labels.port]: String(portOf(order.template)),
   [labels.path]: order.template.path ?? '/mcp',
+  ...(order.inputs.secretEnv.length > 0 && { [labels.secretEnv]: order.inputs.secretEnv.join(',') }),
 })
 
 /** Nothing of the host, no rights, bounded in everything; what a server needs beyond that it must declare. */
-const hostConfig = ({ order: { template }, network }: ContainerPlan): Docker.HostConfig => {
+const hostConfig = ({ order: { template }, network, mounts }: ContainerPlan): Docker.HostConfig => {
   const { memory = '512Mi', cpu = '1', pids = 256 } = template.resources ?? {}
   const bytes = limit(parseMemory(memory), memory)
   return {
     CapDrop: ['ALL'],
     SecurityOpt: ['no-new-privileges:true'],
     ReadonlyRootfs: true,
+    ...(mounts.length > 0 && { Mounts: mounts }),
     Tmpfs: { '/tmp': 'rw,noexec,nosuid,nodev,size=64m,mode=1777' },
     PidsLimit: pids,
     Memory: bytes,

@@ -3,22 +3,24 @@ import type Docker from 'dockerode'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import pLimit from 'p-limit'
-import { DockerAttachment } from './docker-attachment'
+import { DockerAttachments } from './docker-attachments'
 import type { ContainerPlan } from './docker-container'
-import { containerName, isMcpOnStdio, labels, unitOf } from './docker-container'
+import { containerName, isMcpOnStdio, labels, storeDigest, unitOf } from './docker-container'
 import { DockerEngine, reasonOf, statusOf } from './docker-engine'
 import { DockerEvents } from './docker-events'
+import { unsupportedByDocker } from './docker-fields'
 import { DockerImages, packageRoot } from './docker-images'
 import { DockerNetwork } from './docker-network'
+import { DockerSecrets } from './docker-secrets'
 import { DockerUnits } from './docker-units'
 import type { Connection, Driver, InstanceOrder, InstanceTemplate, LogLine, LogOptions, Unit } from './driver'
 import { RuntimeUnavailable, StartError } from './driver'
-import { legacyTransport, notSupported, reservedEnv } from './fields'
 import { InstanceLogs } from './instance-logs'
 import { KeyedLock } from './keyed-lock'
 import { PackageStore } from './package-store'
 import type { RuntimeLog } from './runtime-log'
 import { silent } from './runtime-log'
+import { SecretDirectories } from './secret-directories'
 
 const startsAtOnce = 8
 const engineMs = 30_000
@@ -53,7 +55,8 @@ export class DockerDriver implements Driver {
   readonly #units: DockerUnits
   readonly #packages: PackageStore
   readonly #logs: InstanceLogs
-  readonly #attachments = new Map<string, DockerAttachment>()
+  readonly #secrets: DockerSecrets
+  readonly #attachments: DockerAttachments
   readonly #locks = new KeyedLock()
   readonly #slots = pLimit(startsAtOnce)
   readonly #listeners = new Set<(instanceUid: string) => void>()
@@ -69,6 +72,9 @@ export class DockerDriver implements Driver {
     this.#units = new DockerUnits(this.#engine, storeId)
     this.#packages = options.packages ?? new PackageStore(join(directory, 'packages'), logger)
     this.#logs = new InstanceLogs(join(directory, 'logs'), logger)
+    const places = new SecretDirectories(`${storeDigest(storeId)}-docker`, join(directory, 'secrets'))
+    this.#secrets = new DockerSecrets(this.#engine, places)
+    this.#attachments = new DockerAttachments(this.#engine, this.#logs, this.#secrets)
     this.#events = new DockerEvents(this.#engine, storeId, {
       changed: (uid, containerId) => {
         this.#units.doubt(containerId)
@@ -79,23 +85,11 @@ export class DockerDriver implements Driver {
   }
 
   unsupported(template: InstanceTemplate): FieldError[] {
-    const refuse = (isWanted: boolean, pointer: string, hint?: string) =>
-      isWanted ? [notSupported(pointer, this.name, hint)] : []
-    const isHttp = template.transport === 'http'
-    const needsNode = template.package !== undefined && this.options.nodeImage === undefined
-    return [
-      ...refuse(template.url !== undefined, '/spec/url'),
-      ...refuse(needsNode, '/spec/package', 'no node image is configured'),
-      ...refuse(
-        isHttp && !this.#engine.isLocalLinux,
-        '/spec/transport',
-        'needs an engine on this Linux host; use stdio',
-      ),
-      ...refuse(template.network?.mode === 'internal', '/spec/network', 'use none or egress'),
-      ...refuse(isHttp && template.network?.mode === 'none', '/spec/network', 'mode none needs transport stdio'),
-      ...legacyTransport(template, this.name),
-      ...reservedEnv(template, this.name),
-    ]
+    const { nodeImage } = this.options
+    return unsupportedByDocker(template, {
+      isLocalLinux: this.#engine.isLocalLinux,
+      runsPackages: nodeImage !== undefined,
+    })
   }
 
   async ping(): Promise<void> {
@@ -118,10 +112,11 @@ export class DockerDriver implements Driver {
           `a container "${containerName(this.options.storeId, order.uid)}" that is not ours exists`,
         )
       if (found?.State.Running) {
-        await this.#attach(found)
+        await this.#attachments.of(found)
         return unitOf(found)
       }
-      if (found?.State.Status === 'created') return this.#launch(found.Id, order)
+      // One with values of secrets is made anew: its files may have gone with this host's memory.
+      if (found?.State.Status === 'created' && order.inputs.secrets.length === 0) return this.#launch(found.Id, order)
       if (found) await this.#units.remove(found.Id)
       return this.#launch(undefined, order)
     })
@@ -146,7 +141,8 @@ export class DockerDriver implements Driver {
         await this.#units.remove(found.Id)
         this.#changed(instanceUid)
       }
-      this.#detach(instanceUid)
+      this.#attachments.drop(instanceUid)
+      await this.#secrets.remove(instanceUid)
       await this.#network.release()
     })
   }
@@ -157,7 +153,7 @@ export class DockerDriver implements Driver {
       const found = await this.#find(instanceUid)
       if (!found?.State.Running || !isOurs(found, this.options.storeId, instanceUid))
         throw new Error(`instance ${instanceUid} does not run here`)
-      const attachment = await this.#attach(found)
+      const attachment = await this.#attachments.of(found)
       return isMcpOnStdio(found) ? attachment.stdio.connect() : this.#httpConnection(found)
     })
   }
@@ -174,7 +170,7 @@ export class DockerDriver implements Driver {
   async close(): Promise<void> {
     this.#isClosed = true
     this.#events.close()
-    for (const uid of [...this.#attachments.keys()]) this.#detach(uid)
+    this.#attachments.close()
     this.#logs.close()
     await this.#packages.close()
   }
@@ -194,24 +190,45 @@ export class DockerDriver implements Driver {
     const network = isIsolated ? 'none' : this.#network.name
     const run = () =>
       this.#slots(async () => {
-        const { storeId, epoch } = this.options
-        const id = image ? await this.#units.create({ storeId, epoch, order, network, ...image }) : created
+        const id = image ? await this.#create(order, { network, ...image }) : created
         return this.#run(id ?? '', order)
       })
     return isIsolated ? run() : this.#network.use(run)
   }
 
-  async #run(containerId: string, order: InstanceOrder): Promise<Unit> {
+  /** Answers with the id of a container that can be started; where it throws, nothing of it is left. */
+  async #create(
+    order: InstanceOrder,
+    plan: Pick<ContainerPlan, 'network' | 'image' | 'facts' | 'entrypoint' | 'args'>,
+  ): Promise<string> {
+    const { storeId, epoch } = this.options
+    const { uid, inputs } = order
+    let id: string | undefined
     try {
-      await this.#open(order.uid, containerId, { isMcp: order.template.transport === 'stdio', mode: 'next-run' })
+      const mounts = await this.#secrets.place(uid, inputs.files)
+      id = await this.#units.create({ storeId, epoch, order, mounts, ...plan })
+      if (mounts.length > 0) await this.#secrets.give(uid, id, plan.facts)
+      return id
+    } catch (error) {
+      await this.#secrets.remove(uid)
+      if (id !== undefined) await this.#units.remove(id)
+      throw error
+    }
+  }
+
+  async #run(containerId: string, { uid, template, inputs }: InstanceOrder): Promise<Unit> {
+    try {
+      const isMcp = template.transport === 'stdio'
+      await this.#attachments.open(uid, containerId, { isMcp, mode: 'next-run', secrets: inputs.secrets })
       await this.#engine.call((docker) => docker.getContainer(containerId).start(), engineMs)
     } catch (error) {
       if (statusOf(error) === undefined) throw error
-      this.#detach(order.uid)
+      this.#attachments.drop(uid)
       await this.#units.remove(containerId)
+      await this.#secrets.remove(uid)
       throw new StartError('RunContainerError', reasonOf(error), { cause: error })
     }
-    this.#changed(order.uid)
+    this.#changed(uid)
     return unitOf(await this.#engine.call((docker) => docker.getContainer(containerId).inspect()))
   }
 
@@ -231,42 +248,16 @@ export class DockerDriver implements Driver {
     return { image: name, facts, entrypoint, args }
   }
 
-  async #open(
-    uid: string,
-    containerId: string,
-    { isMcp, mode }: { isMcp: boolean; mode: 'next-run' | 'same-run' },
-  ): Promise<DockerAttachment> {
-    this.#detach(uid)
-    const openLog = () => this.#logs.open(uid, mode)
-    const attachment = await DockerAttachment.open(this.#engine, containerId, { isMcp, openLog })
-    if (this.#isClosed) attachment.close()
-    else this.#attachments.set(uid, attachment)
-    return attachment
-  }
-
-  /** The attachment of a running container, made anew where there is none. */
-  async #attach(container: Container): Promise<DockerAttachment> {
-    const uid = container.Config.Labels[labels.instance] ?? ''
-    const present = this.#attachments.get(uid)
-    if (present?.isOpen && present.containerId === container.Id) return present
-    return this.#open(uid, container.Id, { isMcp: isMcpOnStdio(container), mode: 'same-run' })
-  }
-
   /** Takes up the streams of a container that another driver has started, so that its output is read and its log kept. */
   async #adopt(uid: string): Promise<void> {
-    if (this.#attachments.get(uid)?.isOpen) return
+    if (this.#attachments.isOpen(uid)) return
     await this.#locks
       .run(uid, async () => {
         const found = this.#isClosed ? undefined : await this.#find(uid)
-        if (found?.State.Running) await this.#attach(found)
+        if (found?.State.Running) await this.#attachments.of(found)
       })
       // Gone again, or the engine is: the next list shows it.
       .catch(() => undefined)
-  }
-
-  #detach(uid: string): void {
-    this.#attachments.get(uid)?.close()
-    this.#attachments.delete(uid)
   }
 
   #httpConnection({ NetworkSettings, Config }: Container): Connection {
@@ -277,7 +268,7 @@ export class DockerDriver implements Driver {
   }
 
   async #reconnect(): Promise<void> {
-    const known = new Set(this.#attachments.keys())
+    const known = new Set(this.#attachments.uids())
     const units = await this.list().catch(() => [])
     for (const { instanceUid } of units) known.add(instanceUid)
     for (const uid of known) this.#changed(uid)
@@ -287,7 +278,9 @@ export class DockerDriver implements Driver {
     const now = performance.now()
     if (this.#sweptAt !== 0 && now - this.#sweptAt < sweepEveryMs) return
     this.#sweptAt = now
-    await this.#logs.sweep(new Set(units.map((unit) => unit.instanceUid)))
+    const known = new Set(units.map((unit) => unit.instanceUid))
+    await this.#logs.sweep(known)
+    await this.#secrets.sweep(known)
   }
 
   #changed(uid: string): void {

@@ -36,6 +36,12 @@ export const orderOf = (wanted: InstanceTemplate, uid: string = randomUUID()): I
   serverName: 'server',
   templateHash: 'abcd1234',
   template: wanted,
+  inputs: {
+    env: wanted.env.flatMap((entry) => ('value' in entry ? [entry] : [])),
+    files: [],
+    secrets: [],
+    secretEnv: [],
+  },
   term: 1,
 })
 

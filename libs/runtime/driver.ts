@@ -4,6 +4,27 @@ import type { Readable, Writable } from 'node:stream'
 
 export type DriverName = 'docker' | 'process' | 'remote'
 
+/** One value of a secret: the current version unless it is pinned. `optional`: done without where there is no such secret, key or version. */
+export interface SecretKeyRef {
+  name: string
+  key: string
+  version?: number
+  optional?: boolean
+}
+
+/** A variable of an instance's environment, as plain text or as where to find it. */
+export type EnvEntry = { name: string; value: string } | { name: string; valueFrom: { secretRef: SecretKeyRef } }
+
+/** A value of a secret as a file; the variable `env` tells its path to the program. */
+export interface SecretFile {
+  secret: string
+  key: string
+  path: string
+  env: string
+  version?: number
+  optional?: boolean
+}
+
 /** What runs: the part of a server's spec that, once changed, means new instances. */
 export interface InstanceTemplate {
   image?: string
@@ -17,9 +38,21 @@ export interface InstanceTemplate {
   path?: string
   command: string[]
   args: string[]
-  env: { name: string; value: string }[]
+  env: EnvEntry[]
+  /** Absent where there is none. */
+  secretFiles?: SecretFile[]
   resources?: { memory?: string; cpu?: string; pids?: number }
   network?: { mode: 'none' | 'internal' | 'egress' }
+}
+
+/** What a template's environment and files came to. It holds values of secrets: handed over to the unit, never logged and never stored. */
+export interface InstanceInputs {
+  env: { name: string; value: string }[]
+  files: { path: string; env: string; content: Buffer }[]
+  /** Every value of a secret among them, for logs to leave out. Bytes of their own: those of `files` are overwritten once the start has ended. */
+  secrets: Buffer[]
+  /** Names of the variables whose values are such. */
+  secretEnv: string[]
 }
 
 /** One copy to run. The uid decides the identity: starting the same uid twice never makes two. */
@@ -30,6 +63,7 @@ export interface InstanceOrder {
   serverName: string
   templateHash: string
   template: InstanceTemplate
+  inputs: InstanceInputs
   /** Leadership term under which it is started. */
   term: number
 }
@@ -78,7 +112,8 @@ export class StartError extends Error {
       | 'RunContainerError'
       | 'PortConflict'
       | 'NameConflict'
-      | 'CreateConfigError',
+      | 'CreateConfigError'
+      | 'SecretUndecryptable',
     message: string,
     options?: ErrorOptions,
   ) {

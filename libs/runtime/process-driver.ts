@@ -3,7 +3,17 @@ import { mkdirSync } from 'node:fs'
 import { mkdir, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { delimiter, dirname, join } from 'node:path'
-import type { Connection, Driver, InstanceOrder, InstanceTemplate, LogLine, LogOptions, Unit } from './driver'
+import { storeDigest } from './docker-container'
+import type {
+  Connection,
+  Driver,
+  InstanceInputs,
+  InstanceOrder,
+  InstanceTemplate,
+  LogLine,
+  LogOptions,
+  Unit,
+} from './driver'
 import { RuntimeUnavailable, StartError } from './driver'
 import { legacyTransport, notSupported, reservedEnv } from './fields'
 import { InstanceLogs } from './instance-logs'
@@ -11,12 +21,15 @@ import { KeyedLock } from './keyed-lock'
 import { PackageStore } from './package-store'
 import { ProcessRecords } from './process-records'
 import { ProcessUnit } from './process-unit'
+import { SecretDirectories } from './secret-directories'
 import type { RuntimeLog } from './runtime-log'
 import { silent } from './runtime-log'
 
 const reapEveryMs = 30_000
 const sweepEveryMs = 10 * 60_000
 const closeGraceSeconds = 5
+/** Stands for the instance's own directory. */
+const secretRoot = '/run/secrets/'
 
 export interface ProcessDriverOptions {
   storeId: string
@@ -41,6 +54,7 @@ export class ProcessDriver implements Driver {
   readonly #logs: InstanceLogs
   readonly #records: ProcessRecords
   readonly #packages: PackageStore
+  readonly #secrets: SecretDirectories
   readonly #log: RuntimeLog
   #reaped: { at: number; done: Promise<void> } | undefined
   #sweptAt = 0
@@ -52,6 +66,7 @@ export class ProcessDriver implements Driver {
     mkdirSync(directory, { recursive: true, mode: 0o700 })
     this.#logs = new InstanceLogs(join(directory, 'logs'), this.#log)
     this.#records = new ProcessRecords(join(directory, 'run'), storeId)
+    this.#secrets = new SecretDirectories(`${storeDigest(storeId)}-process`, join(directory, 'secrets'))
     this.#packages = options.packages ?? new PackageStore(join(directory, 'packages'), this.#log)
   }
 
@@ -67,6 +82,13 @@ export class ProcessDriver implements Driver {
       ...refuse(template.network !== undefined, '/spec/network'),
       ...legacyTransport(template, this.name),
       ...reservedEnv(template, this.name),
+      ...(template.secretFiles ?? []).flatMap(({ path }, index) =>
+        refuse(
+          !path.startsWith(secretRoot),
+          `/spec/secretFiles/${String(index)}/path`,
+          'a process has no file system of its own; leave path out, and read the file that the variable names',
+        ),
+      ),
       ...template.env.flatMap(({ name }, index) =>
         refuse(template.transport === 'http' && name === 'PORT', `/spec/env/${String(index)}/name`, port),
       ),
@@ -141,6 +163,7 @@ export class ProcessDriver implements Driver {
       this.#log.warn({ instance: uid }, 'ended a process that an earlier daemon left')
       if (!this.#units.has(uid)) await this.#removeDirectory(uid)
     }
+    await this.#secrets.sweep(new Set())
   }
 
   async #sweepLogs(): Promise<void> {
@@ -151,7 +174,7 @@ export class ProcessDriver implements Driver {
   }
 
   async #launch(order: InstanceOrder): Promise<ProcessUnit> {
-    const { template, uid } = order
+    const { template, uid, inputs } = order
     if (template.package === undefined) throw new StartError('CreateConfigError', 'driver process runs packages only')
     const installed = await this.#packages.install(template.package)
     const bin = await this.#packages.bin(installed, template.command)
@@ -160,22 +183,24 @@ export class ProcessDriver implements Driver {
     const directory = join(this.options.directory, 'work', uid)
     await mkdir(join(directory, 'tmp'), { recursive: true, mode: 0o700 })
     const port = template.transport === 'http' ? await freePort() : undefined
+    const env = [...inputs.env, ...(await this.#placeFiles(uid, inputs.files))]
     const launch = {
       order,
       file,
       args: [...first, ...template.command.slice(1), ...template.args],
-      env: { ...envFor(template, directory, port), ...(await this.#records.marksFor(uid)) },
+      env: { ...envFor(env, directory, port), ...(await this.#records.marksFor(uid)) },
       directory,
       port,
     }
     if (this.#isClosed) throw new RuntimeUnavailable('the process driver is closed')
-    const unit = new ProcessUnit(launch, this.#logs.open(uid, 'next-run'), () => {
+    const unit = new ProcessUnit(launch, this.#logs.open(uid, 'next-run', inputs.secrets), () => {
       this.#changed(uid)
     })
     // Known before anything is awaited, so that closing the driver ends it too.
     this.#units.set(uid, unit)
-    await unit.spawned.catch((error: unknown) => {
+    await unit.spawned.catch(async (error: unknown) => {
       this.#units.delete(uid)
+      await this.#secrets.remove(ownKey(uid))
       throw error
     })
     await this.#records.write(uid, unit.pid)
@@ -187,8 +212,17 @@ export class ProcessDriver implements Driver {
     await this.#units.get(uid)?.stop(graceSeconds)
     await this.#records.endStragglers(uid)
     await this.#records.remove(uid)
+    await this.#secrets.remove(ownKey(uid))
     await this.#removeDirectory(uid)
     if (this.#units.delete(uid)) this.#changed(uid)
+  }
+
+  /** Answers with the variables that tell the paths. */
+  async #placeFiles(uid: string, files: InstanceInputs['files']): Promise<{ name: string; value: string }[]> {
+    if (files.length === 0) return []
+    const placed = files.map(({ path, env, content }) => ({ at: path.slice(secretRoot.length), env, content }))
+    const directory = await this.#secrets.write(ownKey(uid), placed)
+    return placed.map(({ at, env }) => ({ name: env, value: join(directory, at) }))
   }
 
   async #removeDirectory(uid: string): Promise<void> {
@@ -200,15 +234,22 @@ export class ProcessDriver implements Driver {
   }
 }
 
+/** Another daemon on this host may run its own copy, whose files are not ours to replace. */
+const ownKey = (instanceUid: string) => `${instanceUid}.${String(process.pid)}`
+
 /** The daemon's own environment holds secrets: nothing of it is passed on. */
-const envFor = (template: InstanceTemplate, directory: string, port: number | undefined): Record<string, string> => ({
+const envFor = (
+  env: { name: string; value: string }[],
+  directory: string,
+  port: number | undefined,
+): Record<string, string> => ({
   PATH: [dirname(process.execPath), '/usr/local/bin', '/usr/bin', '/bin'].join(delimiter),
   HOME: directory,
   TMPDIR: join(directory, 'tmp'),
   LANG: 'C.UTF-8',
   // Many servers listen on every address unless they are told otherwise.
   ...(port === undefined ? {} : { HOST: '127.0.0.1' }),
-  ...Object.fromEntries(template.env.map(({ name, value }) => [name, value])),
+  ...Object.fromEntries(env.map(({ name, value }) => [name, value])),
   ...(port === undefined ? {} : { PORT: String(port) }),
 })
 

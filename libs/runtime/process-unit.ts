@@ -11,7 +11,7 @@ type Child = ChildProcessByStdio<Writable, Readable, Readable>
 
 /** What is needed to start a unit's process. */
 export interface ProcessLaunch {
-  order: InstanceOrder
+  order: Pick<InstanceOrder, 'uid' | 'serverUid' | 'templateHash' | 'template'>
   file: string
   args: string[]
   env: Record<string, string>
@@ -30,12 +30,15 @@ export class ProcessUnit {
   /** Resolves once the process runs. Throws StartError RunContainerError when the operating system refuses. */
   readonly spawned: Promise<void>
   private readonly child: Child
+  private readonly launch: Pick<ProcessLaunch, 'order' | 'port'>
 
   constructor(
-    private readonly launch: ProcessLaunch,
+    launch: ProcessLaunch,
     private readonly sink: LogSink,
     private readonly changed: () => void,
   ) {
+    // The environment may hold values of secrets, which are of no use here once the process has them.
+    this.launch = { order: launch.order, port: launch.port }
     const child = spawn(launch.file, launch.args, {
       cwd: launch.directory,
       env: launch.env,

@@ -32,6 +32,7 @@ export class RemoteDriver implements Driver {
       ...refuse(template.command.length > 0, '/spec/command'),
       ...refuse(template.args.length > 0, '/spec/args'),
       ...refuse(template.env.length > 0, '/spec/env'),
+      ...refuse((template.secretFiles ?? []).length > 0, '/spec/secretFiles'),
       ...refuse(template.resources !== undefined, '/spec/resources'),
       ...refuse(template.network !== undefined, '/spec/network'),
       ...checkRemoteUrl(template.url ?? '', this.policy),

@@ -1,9 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Connections } from '@mcpctl/gateway'
 import type { Term } from '@mcpctl/reconcile'
-import { StartError, type Driver, type Drivers, type InstanceOrder } from '@mcpctl/runtime'
+import { StartError, type Driver, type Drivers, type InstanceOrder, type Unit } from '@mcpctl/runtime'
 import pLimit from 'p-limit'
-import type { InstanceObservation } from '../instance/instance.kind'
+import type { InstanceObservation, SecretVersions } from '../instance/instance.kind'
+import { wipeFiles, type InstanceInputsReader } from './instance-inputs.reconciler'
 import { exitReason } from './server.plan'
 import type { ServerSaga } from './server.saga'
 
@@ -16,8 +17,12 @@ const IDLE_MS = 10_000
 const EXIT_LOOKS = 30
 const EXIT_LOOK_MS = 100
 
+/** An order whose secrets are still sealed. */
+export type SealedOrder = Omit<InstanceOrder, 'inputs'> & { secrets?: SecretVersions }
+
 export interface RunDependencies {
   drivers: Drivers
+  inputs: InstanceInputsReader
   connections: Connections
   saga: ServerSaga
   /** Called when a start or a stop has ended; with the error if it did not do what it should. */
@@ -43,7 +48,7 @@ export class InstanceRuns {
   }
 
   /** Fetches what the template needs, then starts it; neither once the term is over or the start was cancelled. */
-  start(term: Term, driver: Driver, order: InstanceOrder): void {
+  start(term: Term, driver: Driver, order: SealedOrder): void {
     this.once(order, async () => {
       const cancel = new AbortController()
       this.starting.set(order.uid, cancel)
@@ -88,19 +93,29 @@ export class InstanceRuns {
 
   private async startNow(
     driver: Driver,
-    order: InstanceOrder,
+    order: SealedOrder,
     { term, signal }: { term: Term; signal: AbortSignal },
   ): Promise<void> {
     this.dependencies.connections.drop(order.uid)
     try {
       // What is fetched is kept for the next start, even when this one is given up.
       await Promise.race([driver.prepare(order.template), aborted(signal)])
-      const unit = await this.starts(() => (signal.aborted ? undefined : driver.start(order)))
+      const unit = await this.starts(() => (signal.aborted ? undefined : this.open(driver, order)))
       if (unit) await this.report(term, order.uid, { type: 'ReportStarted', handle: unit.handle, at: now() })
     } catch (error) {
       if (!(error instanceof StartError)) throw error
       const { reason, message } = error
       await this.report(term, order.uid, { type: 'ReportStartFailure', reason, message, at: now() })
+    }
+  }
+
+  /** Secrets are opened as late as can be, and are let go of as soon as the unit has them. */
+  private async open(driver: Driver, { secrets, ...order }: SealedOrder): Promise<Unit> {
+    const inputs = await this.dependencies.inputs.read(order.template, secrets)
+    try {
+      return await driver.start({ ...order, inputs })
+    } finally {
+      wipeFiles(inputs)
     }
   }
 

@@ -1,11 +1,15 @@
 import { describe, expect, it } from '@jest/globals'
-import { observe } from './server-status.plan'
+import { defaultStrategy } from './rollout.plan'
+import { observe as observed } from './server-status.plan'
 import type { PlannedInstance, PlannedServer } from './server.plan'
 
 const server: PlannedServer = {
   generation: 3,
   replicas: 2,
+  strategy: defaultStrategy,
   templateHash: 'new',
+  secrets: {},
+  usesSecrets: false,
   deleting: false,
   driver: 'process',
   isolated: false,
@@ -15,6 +19,8 @@ const ready = (changes: Partial<PlannedInstance> = {}): PlannedInstance => ({
   name: 'github-new-0',
   slot: 0,
   templateHash: 'new',
+  secrets: {},
+  alike: true,
   driver: 'process',
   isolated: false,
   state: 'running',
@@ -29,7 +35,7 @@ const ready = (changes: Partial<PlannedInstance> = {}): PlannedInstance => ({
   ...changes,
 })
 const starting = ready({ ready: false, phase: 'Starting', reason: 'Starting' })
-const old = ready({ templateHash: 'old' })
+const old = ready({ templateHash: 'old', alike: false })
 const failing = ready({
   name: 'github-new-1',
   ready: false,
@@ -44,6 +50,9 @@ const failing = ready({
 const blameless = ready({ ready: false, state: 'waiting', phase: 'Pending', reason: 'DaemonRestarted', unit: 'none' })
 const draining = ready({ state: 'draining', ready: false })
 const away = ready({ unit: 'unknown', ready: false, reason: 'EngineUnavailable' })
+
+const observe = (planned: PlannedServer, instances: PlannedInstance[], now = 0) =>
+  observed({ server: planned, instances, now })
 
 /** Phase and counts: replicas, up to date, ready. */
 const brief = (instances: PlannedInstance[], changes: Partial<PlannedServer> = {}) => {
@@ -148,6 +157,24 @@ describe('the status of a server', () => {
     } as const
     const degraded = observe(server, [{ ...failing, failure }]).conditions.find(({ type }) => type === 'Degraded')
     expect(degraded?.message).toBe('instance github-new-1: no such package; see: mcpctl describe instance/github-new-1')
+  })
+
+  it('says whether the secrets that it names are there', () => {
+    const secrets = (changes: Partial<PlannedServer>, instances: PlannedInstance[] = [ready()]) =>
+      observe({ ...server, ...changes }, instances).conditions.find(({ type }) => type === 'SecretsReady')
+    const gone = { reason: 'CreateConfigError', message: 'secret "gh-token" not found' } as const
+    const sealed = {
+      ...failing,
+      failure: { phase: 'SecretUndecryptable', reason: 'SecretUndecryptable', message: 'm' },
+    } as const
+    expect(secrets({})).toBeUndefined()
+    expect(secrets({ usesSecrets: true })).toMatchObject({ status: 'True', reason: 'AsExpected' })
+    expect(secrets({ usesSecrets: true, missing: [gone, gone] })).toMatchObject({ status: 'False', ...gone })
+    expect(secrets({ usesSecrets: true }, [ready(), sealed])).toMatchObject({
+      status: 'False',
+      reason: 'SecretUndecryptable',
+      message: 'm',
+    })
   })
 
   it('says of which generation it speaks', () => {

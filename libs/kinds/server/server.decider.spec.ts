@@ -1,12 +1,12 @@
 import { describe, it } from '@jest/globals'
 import { specFor } from '@mcpctl/event-store/decide/spec-for'
-import { serverDecider, type ServerEvent, type ServerObservation } from './server.decider'
+import { serverDecider, type ServerEvent, type ServerObservation, type ServerState } from './server.decider'
 
 const given = specFor(serverDecider)
 
 const template = { package: 'npm:a@1.0.0', transport: 'stdio', command: [], args: [], env: [] } as const
 const identity = { name: 'github', labels: { team: 'core' }, annotations: {} }
-const desired = { replicas: 2, template: { ...template, command: [], args: [], env: [] } }
+const desired: ServerState = { replicas: 2, template: { ...template, command: [], args: [], env: [] } }
 const created: ServerEvent = {
   type: 'ServerCreated',
   data: { ...identity, ...desired },
@@ -18,8 +18,11 @@ const deleted: ServerEvent = {
   data: {},
   claims: [{ op: 'release', scope: 'name', key: 'server/github' }],
 }
-const apply = (mode: 'create' | 'replace' | 'apply', changes: Partial<typeof desired> = {}) =>
-  ({ type: 'Apply', mode, identity, desired: { ...desired, ...changes } }) as const
+const apply = (
+  mode: 'create' | 'replace' | 'apply',
+  changes: Partial<ServerState> = {},
+  forbiddenSecrets: string[] = [],
+) => ({ type: 'Apply', mode, identity, desired: { ...desired, ...changes }, forbiddenSecrets }) as const
 
 const observation: ServerObservation = {
   phase: 'Running',
@@ -43,16 +46,42 @@ describe('Server', () => {
   it('cannot be replaced before it exists', () => given().when(apply('replace')).thenRefuses('NotFound'))
   it('says in an event of its own that what runs has changed', () =>
     given(created)
-      .when(apply('apply', { template: { ...desired.template, args: ['x'] as never[] } }))
-      .then({ type: 'ServerTemplateChanged', data: { template: { ...desired.template, args: ['x'] as never[] } } }))
+      .when(apply('apply', { template: { ...desired.template, args: ['x'] } }))
+      .then({ type: 'ServerTemplateChanged', data: { template: { ...desired.template, args: ['x'] } } }))
   it('says in an event of its own how many are wanted', () =>
     given(created)
       .when(apply('apply', { replicas: 5 }))
       .then({ type: 'ReplicasChanged', data: { from: 2, replicas: 5 } }))
   it('says in an event of its own that its labels changed', () =>
     given(created)
-      .when({ type: 'Apply', mode: 'apply', identity: { ...identity, labels: {} }, desired })
+      .when({ ...apply('apply'), identity: { ...identity, labels: {} } })
       .then({ type: 'ServerLabelled', data: { labels: {}, annotations: {} } }))
+  it('says in events of their own how instances are replaced, and when secrets restart them', () => {
+    const strategy = { maxUnavailable: 1, maxSurge: 0, minReadySeconds: 0, progressDeadlineSeconds: 600 }
+    const changed = { type: 'ServerStrategyChanged', data: { strategy } } as const
+    const manual = { type: 'SecretRotationChanged', data: { secretRotation: 'Manual' } } as const
+    const wanted = apply('apply', { strategy, secretRotation: 'Manual' })
+    given(created).when(wanted).then(changed, manual)
+    given(created, changed, manual).when(wanted).thenNothing()
+    given(created, changed, manual)
+      .when(apply('apply'))
+      .then({ type: 'ServerStrategyChanged', data: {} }, { type: 'SecretRotationChanged', data: {} })
+    given(created, changed, manual, { type: 'ServerStrategyChanged', data: {} })
+      .when(apply('apply', { secretRotation: 'Manual' }))
+      .thenNothing()
+  })
+  it('is written by nobody who may not use its secrets, whenever what runs changes', () => {
+    const other = { template: { ...desired.template, args: ['x'] } }
+    given()
+      .when(apply('create', {}, ['gh-token']))
+      .thenRefuses('SecretUse')
+    given(created)
+      .when(apply('apply', other, ['gh-token']))
+      .thenRefuses('SecretUse')
+    given(created)
+      .when(apply('apply', { replicas: 5 }, ['gh-token']))
+      .then({ type: 'ReplicasChanged', data: { from: 2, replicas: 5 } })
+  })
   it('is scaled', () =>
     given(created)
       .when({ type: 'Scale', replicas: 0 })

@@ -1,11 +1,25 @@
 import { alreadyExists, DomainError, jsonEqual, notFound, type Condition } from '@mcpctl/contracts'
 import type { ClaimChange, Decider } from '@mcpctl/event-store'
 import type { InstanceTemplate } from '@mcpctl/runtime'
+import type { Progress } from './rollout-progress.plan'
 
-/** What a server's spec says, defaults filled in. */
+/** How instances of an old revision are replaced. Seconds and numbers of instances. */
+export interface RolloutStrategy {
+  maxUnavailable: number
+  maxSurge: number
+  minReadySeconds: number
+  progressDeadlineSeconds: number
+}
+
+/** Whether a new version of a secret restarts the instances that use it. */
+export type SecretRotation = 'Restart' | 'Manual'
+
+/** What a server's spec says, defaults filled in; strategy and rotation are absent where nothing was said. */
 export interface ServerState {
   replicas: number
   template: InstanceTemplate
+  strategy?: RolloutStrategy
+  secretRotation?: SecretRotation
 }
 
 export interface ServerIdentity {
@@ -29,13 +43,22 @@ export interface ServerObservation {
   isolated?: boolean
   protocol?: string
   tools?: number
+  /** Absent once the rollout is complete. */
+  rollout?: Progress
   conditions: ObservedCondition[]
 }
 
 export type ServerReport = Omit<ServerObservation, 'conditions'> & { conditions: Condition[] }
 
 export type ServerCommand =
-  | { type: 'Apply'; mode: 'create' | 'replace' | 'apply'; identity: ServerIdentity; desired: ServerState }
+  | {
+      type: 'Apply'
+      mode: 'create' | 'replace' | 'apply'
+      identity: ServerIdentity
+      desired: ServerState
+      /** Of the secrets that the template names, those that the author may not use. */
+      forbiddenSecrets: string[]
+    }
   | { type: 'Scale'; replicas: number }
   | { type: 'Delete'; at: string }
   | { type: 'ReportStatus'; observation: ServerObservation; at: string }
@@ -44,6 +67,8 @@ export type ServerCommand =
 export type ServerEvent =
   | { type: 'ServerCreated'; data: ServerIdentity & ServerState; claims: ClaimChange[] }
   | { type: 'ServerTemplateChanged'; data: { template: InstanceTemplate } }
+  | { type: 'ServerStrategyChanged'; data: { strategy?: RolloutStrategy } }
+  | { type: 'SecretRotationChanged'; data: { secretRotation?: SecretRotation } }
   | { type: 'ReplicasChanged'; data: { from: number; replicas: number } }
   | { type: 'ServerLabelled'; data: { labels: Record<string, string>; annotations: Record<string, string> } }
   | { type: 'ServerStatusReported'; data: ServerReport }
@@ -59,23 +84,50 @@ type Present = Exclude<Server, { status: 'absent' }>
 /** The claim that makes a server's name unique while it exists. */
 const nameClaim = (op: ClaimChange['op'], name: string): ClaimChange => ({ op, scope: 'name', key: `server/${name}` })
 
+/** What a server runs sees every secret that it names, so its author must be allowed to use each; whether they exist is told to nobody here. */
+const refuseForbidden = ({ forbiddenSecrets, identity }: Extract<ServerCommand, { type: 'Apply' }>): void => {
+  if (forbiddenSecrets.length === 0) return
+  const named = forbiddenSecrets.map((secret) => `"${secret}"`).join(', ')
+  throw new DomainError(
+    'SecretUse',
+    `using a secret in a server needs role run on it; you may not run secrets ${named}`,
+    {
+      kind: 'servers',
+      name: identity.name,
+      asked: forbiddenSecrets.map((secret) => `run:secrets:${secret}`).join(' '),
+    },
+  )
+}
+
 const apply = (command: Extract<ServerCommand, { type: 'Apply' }>, server: Server): ServerEvent[] => {
   const { mode, identity, desired } = command
   if (server.status === 'absent') {
     if (mode === 'replace') throw notFound('servers', identity.name)
+    refuseForbidden(command)
     return [{ type: 'ServerCreated', data: { ...identity, ...desired }, claims: [nameClaim('take', identity.name)] }]
   }
   if (mode === 'create') throw alreadyExists('servers', identity.name)
   const present = alive(server)
+  if (!jsonEqual(present.template, desired.template)) refuseForbidden(command)
+  return [...specChanges(present, desired), ...labelChanges(present, identity)]
+}
+
+const specChanges = (present: Present, desired: ServerState): ServerEvent[] => {
+  const { template, strategy, secretRotation, replicas } = desired
   const events: ServerEvent[] = []
-  if (!jsonEqual(present.template, desired.template))
-    events.push({ type: 'ServerTemplateChanged', data: { template: desired.template } })
-  if (present.replicas !== desired.replicas) events.push(replicasChanged(present, desired.replicas))
-  const { labels, annotations } = identity
-  if (!jsonEqual(present.labels, labels) || !jsonEqual(present.annotations, annotations))
-    events.push({ type: 'ServerLabelled', data: { labels, annotations } })
+  if (!jsonEqual(present.template, template)) events.push({ type: 'ServerTemplateChanged', data: { template } })
+  if (!jsonEqual(present.strategy, strategy))
+    events.push({ type: 'ServerStrategyChanged', data: strategy ? { strategy } : {} })
+  if (present.secretRotation !== secretRotation)
+    events.push({ type: 'SecretRotationChanged', data: secretRotation ? { secretRotation } : {} })
+  if (present.replicas !== replicas) events.push(replicasChanged(present, replicas))
   return events
 }
+
+const labelChanges = (present: Present, { labels, annotations }: ServerIdentity): ServerEvent[] =>
+  jsonEqual(present.labels, labels) && jsonEqual(present.annotations, annotations)
+    ? []
+    : [{ type: 'ServerLabelled', data: { labels, annotations } }]
 
 const replicasChanged = (server: Present, replicas: number): ServerEvent => ({
   type: 'ReplicasChanged',
@@ -133,6 +185,9 @@ const decide = (command: ServerCommand, server: Server): ServerEvent[] => {
   }
 }
 
+const withoutStrategy = ({ strategy: _, ...server }: Present): Present => server
+const withoutRotation = ({ secretRotation: _, ...server }: Present): Present => server
+
 const evolve = (server: Server, event: ServerEvent): Server => {
   if (event.type === 'ServerCreated') return { ...event.data, status: 'present', reported: undefined }
   if (server.status === 'absent') return server
@@ -140,6 +195,10 @@ const evolve = (server: Server, event: ServerEvent): Server => {
     case 'ServerTemplateChanged':
     case 'ServerLabelled':
       return { ...server, ...event.data }
+    case 'ServerStrategyChanged':
+      return { ...withoutStrategy(server), ...event.data }
+    case 'SecretRotationChanged':
+      return { ...withoutRotation(server), ...event.data }
     case 'ReplicasChanged':
       return { ...server, replicas: event.data.replicas }
     case 'ServerStatusReported':
@@ -157,6 +216,8 @@ export const serverDecider: Decider<Server, ServerCommand, ServerEvent> = {
   events: {
     ServerCreated: [],
     ServerTemplateChanged: [],
+    ServerStrategyChanged: [],
+    SecretRotationChanged: [],
     ReplicasChanged: [],
     ServerLabelled: [],
     ServerStatusReported: [],

@@ -1,4 +1,5 @@
 import { defineKind } from '@mcpctl/contracts'
+import type { InstanceTemplate, SecretFile, SecretKeyRef } from '@mcpctl/runtime'
 
 export const serverKind = defineKind({
   name: 'Server',
@@ -18,9 +19,12 @@ export const serverKind = defineKind({
     'command',
     'args',
     'env',
+    'secretFiles',
     'replicas',
     'resources',
     'network',
+    'strategy',
+    'secretRotation',
   ],
   columns: [
     { header: 'READY', path: '{status.readyReplicas}/{spec.replicas}' },
@@ -35,3 +39,24 @@ export const serverKind = defineKind({
     { header: 'ISOLATED', path: 'status.isolated', as: 'yesno', wide: true },
   ],
 })
+
+/** The part of a server's spec that takes values from secrets. */
+export type SecretReferences = Pick<InstanceTemplate, 'env' | 'secretFiles'>
+
+/** A file's value, as a variable would name it. */
+export const referenceOf = ({ secret, key, version, optional }: SecretFile): SecretKeyRef => ({
+  name: secret,
+  key,
+  ...(version !== undefined && { version }),
+  ...(optional !== undefined && { optional }),
+})
+
+/** Every reference to a secret, in the order of a start. */
+export const referencesOf = ({ env, secretFiles = [] }: SecretReferences): SecretKeyRef[] => [
+  ...env.flatMap((entry) => ('valueFrom' in entry ? [entry.valueFrom.secretRef] : [])),
+  ...secretFiles.map(referenceOf),
+]
+
+/** The versions of a secret that are named by number, and so must not go. */
+export const pinnedVersions = (references: SecretReferences, secret: string): number[] =>
+  referencesOf(references).flatMap(({ name, version }) => (name === secret && version !== undefined ? [version] : []))

@@ -8,7 +8,7 @@ import { serverKind } from './server.kind'
 import { ServerReconciler } from './server.reconciler'
 import { ServerSaga } from './server.saga'
 import { ServerSpec } from './server.schema'
-import { serverView } from './server.view'
+import { serverReferences, serverView } from './server.view'
 
 const server = defineResource({
   kind: serverKind,
@@ -19,6 +19,7 @@ const server = defineResource({
   decider: serverDecider,
   view: serverView,
   statusEvents: ['ServerStatusReported'],
+  references: serverReferences,
 })
 
 @Module({

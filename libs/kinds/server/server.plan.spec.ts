@@ -1,10 +1,14 @@
 import { describe, expect, it } from '@jest/globals'
+import { defaultStrategy } from './rollout.plan'
 import { nextDue, plan, type Action, type PlannedInstance, type PlannedServer } from './server.plan'
 
 const server: PlannedServer = {
   generation: 1,
   replicas: 2,
+  strategy: defaultStrategy,
   templateHash: 'new',
+  secrets: {},
+  usesSecrets: false,
   deleting: false,
   driver: 'process',
   isolated: false,
@@ -15,6 +19,8 @@ const instance = (slot: number, changes: Partial<PlannedInstance> = {}): Planned
   name: `github-new-${String(slot)}`,
   slot,
   templateHash: 'new',
+  secrets: {},
+  alike: true,
   driver: 'process',
   isolated: false,
   state: 'running',
@@ -31,7 +37,7 @@ const instance = (slot: number, changes: Partial<PlannedInstance> = {}): Planned
 })
 
 const old = (slot: number, changes: Partial<PlannedInstance> = {}) =>
-  instance(slot, { templateHash: 'old', ...changes })
+  instance(slot, { templateHash: 'old', alike: false, ...changes })
 const draining = (slot: number) => instance(slot, { state: 'draining', ready: false })
 const starting = (slot: number) => instance(slot, { ready: false, connection: { phase: 'connecting', forMs: 10 } })
 

@@ -1,8 +1,12 @@
 import type { ConditionReason } from '@mcpctl/contracts'
 import type { DriverName, UnitExit } from '@mcpctl/runtime'
+import type { SecretVersions } from '../instance/instance.kind'
+import type { MissingSecret } from './env-resolver.plan'
+import { stuckIn, type Progress } from './rollout-progress.plan'
+import { availableIn, isLive, rollOut } from './rollout.plan'
+import { settlesIn, type Rotation } from './secret-rotation.plan'
+import type { RolloutStrategy } from './server.decider'
 
-/** How many instances above `replicas` may exist while a new template replaces an old one. */
-const SURGE = 1
 /** A connection that was up and is being made again may take this long before the instance counts as unready. */
 const RECONNECT_GRACE_MS = 5_000
 
@@ -12,7 +16,17 @@ const ENGINE_RETRY_MS = 2_000
 export interface PlannedServer {
   generation: number
   replicas: number
+  strategy: RolloutStrategy
+  /** The newest revision: what a new instance is made of. */
   templateHash: string
+  secrets: SecretVersions
+  /** Whether its template takes anything from secrets. */
+  usesSecrets: boolean
+  /** What of them is missing, as far as it shows without opening one. */
+  missing?: readonly MissingSecret[]
+  rotation?: Rotation
+  /** What was last reported of a rollout that is not complete. */
+  progress?: Progress
   deleting: boolean
   driver: DriverName
   isolated: boolean
@@ -24,10 +38,16 @@ export interface PlannedInstance {
   name: string
   slot: number
   templateHash: string
+  /** What it was given. */
+  secrets: SecretVersions
+  /** Its template is the server's; only what it was given may differ. */
+  alike: boolean
   driver: DriverName
   isolated: boolean
   state: 'scheduled' | 'running' | 'waiting' | 'draining'
   ready: boolean
+  /** Milliseconds since the epoch. */
+  readySince?: number
   phase: string
   failures: number
   /** Why it failed last, while it has not been ready since. */
@@ -72,8 +92,9 @@ export type Action =
   | { type: 'confirmDeleted' }
 
 /** What to do so that what runs comes nearer to what is wanted. Pure; planned again after acting, it yields nothing. */
-export const plan = ({ server, instances, now }: Situation): Action[] => {
-  const whole = server.deleting ? endAll(instances) : rollOut(server, instances)
+export const plan = (situation: Situation): Action[] => {
+  const { server, instances, now } = situation
+  const whole = server.deleting ? endAll(instances) : rollOut(situation)
   // What is to go is not started first.
   const leaving = new Set(whole.flatMap((action) => (action.type === 'drain' ? [action.uid] : [])))
   const cared = instances.filter(({ uid, busy }) => !busy && !leaving.has(uid))
@@ -81,8 +102,14 @@ export const plan = ({ server, instances, now }: Situation): Action[] => {
 }
 
 /** Milliseconds until something is due that nothing else will announce, if anything is. */
-export const nextDue = ({ instances, now }: Situation): number | undefined => {
-  const due = instances.flatMap((instance) => dueFor(instance, now) ?? [])
+export const nextDue = (situation: Situation): number | undefined => {
+  const { server, instances, now } = situation
+  const due = [
+    ...instances.map((instance) => dueFor(instance, now)),
+    ...instances.filter(isLive).map((instance) => availableIn(instance, server.strategy, now) || undefined),
+    server.rotation && settlesIn(server.rotation, now),
+    stuckIn(server.strategy, server.progress, now) || undefined,
+  ].filter((milliseconds) => milliseconds !== undefined)
   return due.length > 0 ? Math.min(...due) : undefined
 }
 
@@ -160,56 +187,7 @@ const careForConnection = ({ uid, connection, ready }: PlannedInstance): Action[
   }
 }
 
-const isLive = ({ state }: PlannedInstance) => state !== 'draining'
-
 const endAll = (instances: PlannedInstance[]): Action[] =>
   instances.length === 0
     ? [{ type: 'confirmDeleted' }]
     : instances.filter(isLive).map(({ uid }) => ({ type: 'drain', uid, reason: 'the server is being deleted' }))
-
-/** Least worth keeping first: not ready, then the highest slot. */
-const byWorth = (a: PlannedInstance, b: PlannedInstance) => Number(a.ready) - Number(b.ready) || b.slot - a.slot
-
-const rollOut = (server: PlannedServer, instances: PlannedInstance[]): Action[] => {
-  const live = instances.filter(isLive)
-  const updated = live.filter(({ templateHash }) => templateHash === server.templateHash)
-  const old = live.filter(({ templateHash }) => templateHash !== server.templateHash)
-  const surplus = [...updated].sort(byWorth).slice(0, Math.max(0, updated.length - server.replicas))
-  return [
-    ...surplus.map(({ uid }): Action => ({ type: 'drain', uid, reason: 'scaled down' })),
-    ...replaced(server, updated, old).map(({ uid }): Action => ({
-      type: 'drain',
-      uid,
-      reason: 'replaced by a new template',
-    })),
-    ...missing(server, instances, { updated, old }).map((slot): Action => ({ type: 'schedule', slot })),
-  ]
-}
-
-/**
- * Old instances that may go now. The ready ones only as far as `replicas` stay available; the others as far as the new ones that are not ready yet
- * do not need the room (the rule of a Kubernetes rolling update, with maxUnavailable 0 and maxSurge 1).
- */
-const replaced = (server: PlannedServer, updated: PlannedInstance[], old: PlannedInstance[]): PlannedInstance[] => {
-  const updatedReady = updated.filter(({ ready }) => ready).length
-  const oldReady = old.filter(({ ready }) => ready).sort(byWorth)
-  const room = updatedReady + old.length - server.replicas
-  const unready = old
-    .filter(({ ready }) => !ready)
-    .sort(byWorth)
-    .slice(0, Math.max(0, room))
-  const spare = Math.min(updatedReady, server.replicas) + oldReady.length - server.replicas
-  return [...unready, ...oldReady.slice(0, Math.max(0, spare))]
-}
-
-const missing = (
-  server: PlannedServer,
-  instances: PlannedInstance[],
-  { updated, old }: { updated: PlannedInstance[]; old: PlannedInstance[] },
-): number[] => {
-  const limit = server.replicas + (old.length > 0 ? SURGE : 0)
-  const wanted = Math.min(server.replicas - updated.length, limit - updated.length - old.length)
-  const taken = new Set(instances.map(({ slot }) => slot))
-  const free = Array.from({ length: server.replicas + SURGE }, (_, slot) => slot).filter((slot) => !taken.has(slot))
-  return free.slice(0, Math.max(0, wanted))
-}

@@ -1,15 +1,25 @@
-import { Injectable } from '@nestjs/common'
+import { Injectable, Optional } from '@nestjs/common'
 import type { ResourceObject } from '@mcpctl/contracts'
 import { Connections } from '@mcpctl/gateway'
 import { Objects } from '@mcpctl/read-model'
-import type { Happened, Reconciler, Term } from '@mcpctl/reconcile'
-import { Drivers, type Driver, type Unit, type UnitList } from '@mcpctl/runtime'
+import { RolloutPace, type Happened, type Reconciler, type Term } from '@mcpctl/reconcile'
+import { SecretReader, type SecretHead } from '@mcpctl/resource'
+import { Drivers, type Driver, type InstanceTemplate, type Unit, type UnitList } from '@mcpctl/runtime'
 import { v7 as uuidv7 } from 'uuid'
-import { InstanceRuns } from './instance-runs.reconciler'
+import { InstanceInputsReader } from './instance-inputs.reconciler'
+import { InstanceRuns, type SealedOrder } from './instance-runs.reconciler'
+import { secretNames } from './env-resolver.plan'
+import { settle } from './secret-rotation.plan'
 import { observe } from './server-status.plan'
 import { nextDue, plan, type Action, type Situation } from './server.plan'
 import { ServerSaga } from './server.saga'
-import { plannedInstance, plannedServer, templateOfServer, type InstanceRow } from './server-situation.reconciler'
+import {
+  hashOf,
+  plannedInstance,
+  plannedServer,
+  templateOfServer,
+  type InstanceRow,
+} from './server-situation.reconciler'
 
 /** Instances come and go; what is forgotten is looked up again. */
 const MAX_KNOWN = 10_000
@@ -34,11 +44,13 @@ export class ServerReconciler implements Reconciler {
     private readonly drivers: Drivers,
     private readonly connections: Connections,
     private readonly saga: ServerSaga,
+    private readonly pace: RolloutPace,
+    @Optional() private readonly secrets?: SecretReader,
   ) {
     const done = (serverUid: string, error?: unknown) => {
       this.wake(serverUid, error)
     }
-    this.runs = new InstanceRuns({ drivers, connections, saga, done })
+    this.runs = new InstanceRuns({ drivers, connections, saga, done, inputs: new InstanceInputsReader(secrets) })
     const hint = (instanceUid: string) => void this.hint(instanceUid)
     drivers.onChange(hint)
     connections.onChange(hint)
@@ -62,7 +74,7 @@ export class ServerReconciler implements Reconciler {
     }
     // Reported from what the views show after acting, so that a status never runs ahead of the log.
     const after = await this.look((await this.objects.findByUid(serverUid)) ?? server, term)
-    await this.saga.report(term, serverUid, observe(after.situation.server, after.situation.instances))
+    await this.saga.report(term, serverUid, observe(after.situation))
     return nextDue(after.situation)
   }
 
@@ -70,13 +82,15 @@ export class ServerReconciler implements Reconciler {
     return this.objects.uids('Server')
   }
 
-  async keyOf({ category, streamId, data }: Happened): Promise<string | undefined> {
+  async keysOf({ category, streamId, data }: Happened): Promise<string[]> {
     const uid = streamId.slice(category.length + 1)
-    if (category === 'server') return uid
-    if (category !== 'instance') return undefined
+    if (category === 'server') return [uid]
+    if (category === 'secret') return this.usersOf(uid)
+    if (category !== 'instance') return []
     const scheduled = (data as { server?: { uid: string } }).server?.uid
     if (scheduled !== undefined) this.servers.set(uid, scheduled)
-    return scheduled ?? (await this.serverOf(uid))
+    const server = scheduled ?? (await this.serverOf(uid))
+    return server === undefined ? [] : [server]
   }
 
   async sweep(term: Term, foundBefore: ReadonlySet<string>): Promise<ReadonlySet<string>> {
@@ -110,22 +124,39 @@ export class ServerReconciler implements Reconciler {
     return instance?.spec.serverUid
   }
 
+  /** The servers that name a secret. Read by its name, as what they wait for may be this very secret or the one that had the name before. */
+  private async usersOf(secretUid: string): Promise<string[]> {
+    const secret = await this.objects.last(secretUid)
+    return secret ? this.objects.referrersOf({ kind: 'Secret', name: secret.metadata.name }, 'Server') : []
+  }
+
   private async look(server: ResourceObject, term: Term): Promise<Seen> {
     // In this order: what a start or stop that ends meanwhile has changed is then at worst seen late, never taken for a loss.
     const busy = this.runs.busy()
     const rows = await this.objects.where('Instance', ['spec', 'serverUid'], server.metadata.uid)
     const instances = rows as InstanceRow[]
     const units = await this.drivers.list(new Set(instances.map(({ spec }) => spec.driver)))
-    const driver = this.drivers.choose(templateOfServer(server))
-    const planned = instances.map((row) =>
-      plannedInstance(row, {
-        unit: this.unitOf(row, units),
-        connection: this.connections.state(row.metadata.uid),
-        busy: busy.has(row.metadata.uid),
-      }),
-    )
-    const situation = { server: plannedServer(server, driver), instances: planned, now: Date.now() }
+    const template = templateOfServer(server)
+    const heads = await this.headsOf(template)
+    const driver = this.drivers.choose(template)
+    const planned = plannedServer(server, { driver, instances, heads, settleMs: this.pace.settleMs })
+    const seen = (row: InstanceRow) => ({
+      unit: this.unitOf(row, units),
+      connection: this.connections.state(row.metadata.uid),
+      busy: busy.has(row.metadata.uid),
+      template: hashOf(template),
+    })
+    const situation = settle({
+      server: planned,
+      instances: instances.map((row) => plannedInstance(row, seen(row))),
+      now: Date.now(),
+    })
     return { term, server, instances, situation }
+  }
+
+  private async headsOf(template: InstanceTemplate): Promise<ReadonlyMap<string, SecretHead>> {
+    const names = secretNames(template)
+    return names.length > 0 && this.secrets ? this.secrets.head(names) : new Map()
   }
 
   private unitOf({ spec, metadata }: InstanceRow, { units, unavailable }: UnitList): Unit | 'unknown' | undefined {
@@ -189,13 +220,14 @@ export class ServerReconciler implements Reconciler {
 
   private async schedule(slot: number, { server, situation, term }: Seen): Promise<void> {
     const { uid, name } = server.metadata
-    const { templateHash, driver, isolated } = situation.server
+    const { templateHash, secrets, driver, isolated } = situation.server
     await this.saga.schedule(term, uuidv7(), {
       name: `${name}-${templateHash.slice(0, 4)}-${String(slot)}`,
       server: { uid, name },
       slot,
       templateHash,
       template: templateOfServer(server),
+      ...(Object.keys(secrets).length > 0 && { secrets }),
       driver,
       isolated,
     })
@@ -211,12 +243,13 @@ const exitOf = (action: Extract<Action, { type: 'kill' | 'reportExit' }>) => {
   return { type: 'ReportExit', exit: { code, signal, oom, reason, message }, at: now() } as const
 }
 
-const orderOf = ({ metadata, spec }: InstanceRow, term: number) => ({
+const orderOf = ({ metadata, spec }: InstanceRow, term: number): SealedOrder => ({
   uid: metadata.uid,
   name: metadata.name,
   serverUid: spec.serverUid,
   serverName: spec.server,
   templateHash: spec.templateHash,
   template: spec.template,
+  ...(spec.secrets && { secrets: spec.secrets }),
   term,
 })

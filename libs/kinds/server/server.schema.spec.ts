@@ -188,7 +188,6 @@ describe('a wrong field', () => {
     ['env', [{ name: 'A', value: 'a\0b' }], '/env/0/value'],
     ['env', [{ name: 'A', value: 'a'.repeat(65_537) }], '/env/0/value'],
     ['env', [{ name: 'A', value: 'b', secret: 'c' }], '/env/0/secret'],
-    ['env', [{ name: 'A', valueFrom: { secretRef: { name: 'a', key: 'b' } } }], '/env/0/valueFrom'],
     ['replicas', -1],
     ['replicas', 101],
     ['replicas', 1.5],
@@ -210,10 +209,17 @@ describe('a wrong field', () => {
     ['network', {}, '/network/mode'],
     ['network', { mode: 'host' }, '/network/mode'],
     ['network', { mode: 'egress', allow: ['a:443'] }, '/network/allow'],
-    ['secretFiles', []],
-    ['strategy', { maxSurge: 1 }],
+    ['secretFiles', 'gh-token'],
+    ['strategy', { maxSurge: 101 }, '/strategy/maxSurge'],
+    ['strategy', { maxSurge: 0 }, '/strategy/maxSurge'],
+    ['strategy', { maxSurge: 0, maxUnavailable: 0 }, '/strategy/maxSurge'],
+    ['strategy', { maxUnavailable: -1 }, '/strategy/maxUnavailable'],
+    ['strategy', { minReadySeconds: 3601, progressDeadlineSeconds: 4000 }, '/strategy/minReadySeconds'],
+    ['strategy', { progressDeadlineSeconds: 0 }, '/strategy/progressDeadlineSeconds'],
+    ['strategy', { minReadySeconds: 600 }, '/strategy/progressDeadlineSeconds'],
+    ['strategy', { type: 'Recreate' }, '/strategy/type'],
     ['probes', {}],
-    ['secretRotation', 'Restart'],
+    ['secretRotation', 'Never'],
     ['tools', { pin: 'Warn' }],
   ])('%s: %j is pointed at', (field, value, pointer = `/${field}`) => {
     const withSource = field === 'image' || field === 'package' || field === 'url' ? {} : source
@@ -280,6 +286,18 @@ describe('a server that leaves things out', () => {
   it('gets the defaults', () => {
     const { spec, labels, annotations } = parseDesired(ServerModule.resource, { name: 'a', ...source })
     expect({ ...spec, labels, annotations }).toMatchObject({ command: [], args: [], env: [], replicas: 1, labels: {} })
+  })
+  it('gets the whole of a strategy of which it says a part, and none where it says nothing', () => {
+    const strategyOf = (entry: object) =>
+      (parseDesired(ServerModule.resource, { name: 'a', ...source, ...entry }).spec as { strategy?: object }).strategy
+    expect(strategyOf({})).toBeUndefined()
+    const defaults = { maxUnavailable: 0, maxSurge: 1, minReadySeconds: 0, progressDeadlineSeconds: 600 }
+    expect({ ...strategyOf({ strategy: {} }) }).toEqual(defaults)
+    expect({ ...strategyOf({ strategy: { maxUnavailable: 1, maxSurge: 0 } }) }).toEqual({
+      ...defaults,
+      maxUnavailable: 1,
+      maxSurge: 0,
+    })
   })
   it('gets them for what it leaves empty, too', () => {
     const empty = { command: null, args: null, env: null, replicas: null, transport: null }

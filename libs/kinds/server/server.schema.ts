@@ -11,12 +11,13 @@ import {
   StringList,
 } from '@mcpctl/resource'
 import { IsOptional } from 'class-validator'
+import { EnvVar, SecretFileSpec, secretFilesProblem } from './server-env.schema'
 
 const IMAGE = /^[\w][\w./:@-]{0,511}$/
 const PACKAGE =
   /^npm:(@[a-z0-9~-][a-z0-9._~-]*\/)?[a-z0-9~-][a-z0-9._~-]*@\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$/
-const MAX_VALUE = 64 * 1024
 const MAX_ENV = 256
+const MAX_FILES = 64
 
 const packageProblem = (value: unknown): string | undefined => {
   if (typeof value !== 'string') return invalidValue(value, 'must be a string like npm:@scope/name@1.2.3')
@@ -48,30 +49,6 @@ const envProblem = (value: unknown): string | undefined => {
   return twice === undefined ? undefined : `names ${JSON.stringify(twice)} twice`
 }
 
-/** One variable of an instance's environment. */
-export class EnvVar {
-  @ApiProperty({ pattern: '^[A-Za-z_][A-Za-z0-9_]*$' })
-  @Rule('env-name', (value) =>
-    typeof value === 'string' && /^[A-Za-z_][A-Za-z0-9_]{0,252}$/.test(value)
-      ? undefined
-      : 'must be letters, digits and "_", not starting with a digit',
-  )
-  name!: string
-
-  @ApiProperty({ description: 'Plain text, at most 64 KiB.' })
-  @Rule('env-value', (value, entry) => {
-    // The value itself never shows in the message: it may be a credential in the wrong place.
-    if (value === undefined && entry['valueFrom'] !== undefined) return undefined
-    if (typeof value !== 'string') return 'must be a string; quote it'
-    return value.includes('\0') || value.length > MAX_VALUE ? 'must be at most 64 KiB of text without NUL' : undefined
-  })
-  value!: string
-
-  @IsOptional()
-  @NotYet()
-  valueFrom?: never
-}
-
 /** Limits of one instance. Enforced by the docker driver. */
 export class Resources {
   @ApiPropertyOptional({ example: '512Mi' })
@@ -98,6 +75,36 @@ export class Network {
   @IsOptional()
   @NotYet()
   allow?: never
+}
+
+const deadlineProblem = (value: unknown, minReadySeconds: unknown): string | undefined =>
+  typeof value === 'number' && typeof minReadySeconds === 'number' && value <= minReadySeconds
+    ? 'must be greater than minReadySeconds'
+    : undefined
+
+/** How instances of an old revision are replaced by instances of a new one. */
+export class Strategy {
+  @ApiPropertyOptional({ type: 'integer', minimum: 0, maximum: 100, default: 0 })
+  @IntegerBetween(0, 100)
+  maxUnavailable = 0
+
+  @ApiPropertyOptional({ type: 'integer', minimum: 0, maximum: 100, default: 1 })
+  @IntegerBetween(0, 100)
+  @Rule('surge', (value, { maxUnavailable }) =>
+    value === 0 && maxUnavailable === 0
+      ? 'must not be 0 when maxUnavailable is 0: nothing could be replaced'
+      : undefined,
+  )
+  maxSurge = 1
+
+  @ApiPropertyOptional({ type: 'integer', minimum: 0, maximum: 3600, default: 0 })
+  @IntegerBetween(0, 3600)
+  minReadySeconds = 0
+
+  @ApiPropertyOptional({ type: 'integer', minimum: 1, maximum: 86_400, default: 600 })
+  @IntegerBetween(1, 86_400)
+  @Rule('deadline', (value, { minReadySeconds }) => deadlineProblem(value, minReadySeconds))
+  progressDeadlineSeconds = 600
 }
 
 /** Desired state of a server: what to run and how many. */
@@ -161,21 +168,28 @@ export class ServerSpec {
   @Nested(() => Network)
   network?: Network
 
-  @IsOptional()
-  @NotYet()
-  secretFiles?: never
+  @ApiPropertyOptional({ type: [SecretFileSpec] })
+  @NestedList(() => SecretFileSpec, MAX_FILES, '{ secret, key }')
+  @Rule('secret-files', (value, { env }) => secretFilesProblem(value, env))
+  secretFiles: SecretFileSpec[] = []
 
+  @ApiPropertyOptional({ type: Strategy })
   @IsOptional()
-  @NotYet()
-  strategy?: never
+  @Nested(() => Strategy)
+  strategy?: Strategy
+
+  @ApiPropertyOptional({
+    enum: ['Restart', 'Manual'],
+    default: 'Restart',
+    description: 'Whether a new version of a secret that the server uses restarts its instances.',
+  })
+  @IsOptional()
+  @OneOf('Restart', 'Manual')
+  secretRotation?: 'Restart' | 'Manual'
 
   @IsOptional()
   @NotYet()
   probes?: never
-
-  @IsOptional()
-  @NotYet()
-  secretRotation?: never
 
   @IsOptional()
   @NotYet()

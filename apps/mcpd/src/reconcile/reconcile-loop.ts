@@ -108,8 +108,7 @@ export class ReconcileLoop {
       // A reconcile reads the views: looked at before they show the event, the object would seem not to exist.
       if (last === undefined || !(await projector.waitFor(last, VISIBLE_WITHIN_MS))) return
       for (const event of events) {
-        const key = await this.reconciler.keyOf(event)
-        if (key !== undefined) this.queue.add(key)
+        for (const key of await this.reconciler.keysOf(event)) this.queue.add(key)
       }
       this.cursor = last
       if (events.length < BATCH) return

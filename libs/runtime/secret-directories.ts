@@ -1,0 +1,138 @@
+import { chmod, chown, lstat, mkdir, readdir, readFile, rm, statfs, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import type { ProcessIdentity } from './process-table'
+import { isAlive, startOf } from './process-table'
+
+const sharedMemory = '/dev/shm'
+/** From linux/magic.h. */
+const tmpfsMagic = 0x01021994
+/** A directory without an owner's mark holds no value yet; who made it may be about to write the mark. */
+const unmarkedMs = 60_000
+const mark = 'owner.json'
+
+/** A file with a value of a secret, by its path below the instance's directory. */
+export interface PlacedFile {
+  at: string
+  content: Buffer
+}
+
+/** Where values of secrets lie as files: a directory for each instance, by its key, in memory where the system has a place for that. */
+export class SecretDirectories {
+  #root: Promise<string> | undefined
+  #self: Promise<ProcessIdentity> | undefined
+  readonly #written = new Set<string>()
+
+  /** `name` is the same for every daemon of a store and driver; `fallback` is used where memory cannot be. */
+  constructor(
+    private readonly name: string,
+    private readonly fallback: string,
+  ) {}
+
+  /** Replaces the files of an instance and answers with their directory. Until they are given away, only this process' user can read them. */
+  async write(key: string, files: readonly PlacedFile[]): Promise<string> {
+    await this.remove(key)
+    const whole = join(await this.#rooted(), key)
+    await mkdir(whole, { mode: 0o700 })
+    this.#written.add(key)
+    await writeFile(join(whole, mark), JSON.stringify(await this.#owner()), { mode: 0o600 })
+    const directory = join(whole, 'files')
+    await mkdir(directory, { mode: 0o700 })
+    for (const { at, content } of files) {
+      await mkdir(dirname(join(directory, at)), { recursive: true, mode: 0o700 })
+      await writeFile(join(directory, at), content, { mode: 0o400, flag: 'wx' })
+    }
+    return directory
+  }
+
+  /**
+   * Lets a container's user read the files, and nobody else: 0400 and his. Where he is not known, or this process may not give files away, everybody
+   * may who can reach them, 0444; outside of the container nobody else can, as the directory above stays closed.
+   */
+  async give(key: string, reader: number | undefined): Promise<void> {
+    const directory = join(await this.#rooted(), key, 'files')
+    const all = [{ path: directory, isFile: false }, ...(await below(directory))]
+    if (reader !== undefined && (await chownAll(all, reader))) return
+    for (const { path, isFile } of all) await chmod(path, isFile ? 0o444 : 0o755)
+  }
+
+  /** What the instance's files hold; nothing where it has none. */
+  async read(key: string): Promise<Buffer[]> {
+    const directory = join(await this.#rooted(), key, 'files')
+    const files = (await below(directory)).filter(({ isFile }) => isFile)
+    const read = await Promise.all(files.map(({ path }) => readFile(path).catch(() => undefined)))
+    return read.filter((content) => content !== undefined)
+  }
+
+  async remove(key: string): Promise<void> {
+    await rm(join(await this.#rooted(), key), { recursive: true, force: true, maxRetries: 3 })
+    this.#written.delete(key)
+  }
+
+  /** Removes what killed daemons have left, except what is known. What a living daemon has written is its own to remove. */
+  async sweep(known: ReadonlySet<string>): Promise<void> {
+    const root = await this.#rooted()
+    const unknown = (await readdir(root)).filter((key) => !known.has(key) && !this.#written.has(key))
+    for (const key of unknown) if (await isAbandoned(join(root, key))) await this.remove(key)
+  }
+
+  #owner(): Promise<ProcessIdentity> {
+    this.#self ??= startOf(process.pid).then((start) => ({ pid: process.pid, start: start ?? '' }))
+    return this.#self
+  }
+
+  #rooted(): Promise<string> {
+    this.#root ??= this.#makeRoot()
+    // Tried again by the next caller.
+    this.#root.catch(() => (this.#root = undefined))
+    return this.#root
+  }
+
+  async #makeRoot(): Promise<string> {
+    const inMemory = join(sharedMemory, `mcpctl-${String(process.getuid?.() ?? 0)}-${this.name}`)
+    if ((await isInMemory()) && (await makeOwn(inMemory))) return inMemory
+    await mkdir(this.fallback, { recursive: true, mode: 0o700 })
+    return this.fallback
+  }
+}
+
+const isInMemory = async (): Promise<boolean> =>
+  process.platform === 'linux' && (await statfs(sharedMemory).catch(() => undefined))?.type === tmpfsMagic
+
+/** Whether the directory is there and ours alone: everybody may create names in shared memory, also those that we are about to use. */
+const makeOwn = async (directory: string): Promise<boolean> => {
+  await mkdir(directory, { mode: 0o700 }).catch(() => undefined)
+  const found = await lstat(directory).catch(() => undefined)
+  return found !== undefined && found.isDirectory() && found.uid === process.getuid?.() && (found.mode & 0o077) === 0
+}
+
+const below = async (directory: string): Promise<{ path: string; isFile: boolean }[]> => {
+  const entries = await readdir(directory, { recursive: true, withFileTypes: true }).catch(() => [])
+  return entries.map((entry) => ({ path: join(entry.parentPath, entry.name), isFile: entry.isFile() }))
+}
+
+/** Whether this process may; only a privileged one may. */
+const chownAll = async (all: { path: string }[], reader: number): Promise<boolean> => {
+  try {
+    for (const { path } of all) await chown(path, reader, process.getgid?.() ?? 0)
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EPERM') throw error
+    return false
+  }
+}
+
+const isAbandoned = async (directory: string): Promise<boolean> => {
+  const text = await readFile(join(directory, mark), 'utf8').catch(() => undefined)
+  const owner = text === undefined ? undefined : parseOwner(text)
+  if (owner) return !(await isAlive(owner))
+  const found = await lstat(directory).catch(() => undefined)
+  return found !== undefined && Date.now() - found.mtimeMs > unmarkedMs
+}
+
+const parseOwner = (text: string): ProcessIdentity | undefined => {
+  try {
+    return JSON.parse(text) as ProcessIdentity
+  } catch {
+    return undefined
+  }
+}
