@@ -10,6 +10,7 @@ import { requireKind } from '../targets'
 import { addWaitOptions, addStyleOptions, styleOf } from './create-style'
 import type { StyleFlags } from './create-style'
 import { collect, numberOf, pairsOf, present } from './flags'
+import { secretEnvOf, secretFilesOf } from './secret-references'
 
 interface ServerFlags extends StyleFlags {
   image?: string
@@ -19,6 +20,9 @@ interface ServerFlags extends StyleFlags {
   command?: string[]
   arg?: string[]
   env?: string[]
+  envSecret?: string[]
+  secretFile?: string[]
+  secretRotation?: string
   port?: string
   path?: string
   replicas?: string
@@ -49,8 +53,11 @@ const requireOneSource = (flags: ServerFlags): void => {
   )
 }
 
-const envOf = (flags: ServerFlags) =>
-  flags.env && Object.entries(pairsOf(flags.env, '--env')).map(([name, value]) => ({ name, value }))
+const envOf = ({ env, envSecret }: ServerFlags) => {
+  if (!env && !envSecret) return undefined
+  const plain = Object.entries(pairsOf(env ?? [], '--env')).map(([name, value]) => ({ name, value }))
+  return [...plain, ...secretEnvOf(envSecret ?? [])]
+}
 
 const resourcesOf = ({ cpu, memory, pids }: ServerFlags) => {
   const limits = present({ memory, cpu, pids: numberOf(pids, '--pids') })
@@ -81,6 +88,8 @@ export const parseCreateServer = (words: string[], flags: ServerFlags): CreateSe
     command: flags.command,
     args: flags.arg,
     env: envOf(flags),
+    secretFiles: flags.secretFile && secretFilesOf(flags.secretFile),
+    secretRotation: flags.secretRotation,
     replicas: numberOf(flags.replicas, '--replicas'),
     resources: resourcesOf(flags),
     network: flags.network === undefined ? undefined : { mode: flags.network },
@@ -150,6 +159,13 @@ export const defineCreateServer = (command: Command, open: OpenSession, run = ru
     .option('--command <word>', 'replaces the entry point; repeat it for each word', collect)
     .option('--arg <word>', 'an argument of the server; repeat it for each one', collect)
     .option('--env <name=value>', 'a variable of its environment; may be repeated', collect)
+    .option(
+      '--env-secret <name=secret:key>',
+      'a variable with the value of a secret, @VERSION may follow; may be repeated',
+      collect,
+    )
+    .option('--secret-file <secret:key:/path>', 'a value of a secret as a file; may be repeated', collect)
+    .option('--secret-rotation <mode>', 'what a new version of a secret means: Restart (default) or Manual')
     .option('--port <port>', 'port that it listens on; transport http only')
     .option('--path <path>', 'path of its MCP endpoint; transport http only')
     .option('-r, --replicas <count>', 'how many copies run (default 1)')
@@ -165,7 +181,8 @@ export const defineCreateServer = (command: Command, open: OpenSession, run = ru
       `
 Examples:
   mcpctl create server files --package npm:@modelcontextprotocol/server-filesystem@2026.8.31 --arg /tmp
-  mcpctl create server github --image ghcr.io/github/github-mcp-server:v0.9 --arg stdio -r 2 --wait`,
+  mcpctl create server github --image ghcr.io/github/github-mcp-server:v0.9 --arg stdio -r 2 \\
+    --env-secret GITHUB_PERSONAL_ACCESS_TOKEN=gh-token:token --wait`,
     )
     .action(async (words: string[], flags: ServerFlags) => run(open(command), parseCreateServer(words, flags)))
 }
