@@ -1,2 +1,5 @@
+export { KeyFile } from './key-file'
+export { KekUnusable, type Kek, type KekSource } from './kek-source'
 export { SecretValue } from './secret-value'
 export * from './types'
+export { Vault } from './vault'

@@ -28,7 +28,7 @@ export interface VersionKey {
 export interface SealedVersion {
   values: Record<string, SealedValue>
   /** Puts the version's data key beside the log, in the transaction in which the event commits. Throws Overtaken when the version has one already. */
-  store(transaction: PoolClient): Promise<void>
+  store: (transaction: PoolClient) => Promise<void>
 }
 
 /** A value that was opened, or why it could not be. */
