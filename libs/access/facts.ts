@@ -25,6 +25,8 @@ export class AccessFacts {
   private readonly names: LayeredMap<string, string>
   private readonly rbacsOf: LayeredSets<string, string>
   private readonly groupsOf: LayeredSets<string, string>
+  /** Bindings by the objects that their entries name. */
+  private readonly rbacsNaming: LayeredSets<string, string>
   private readonly ownGroups = new Set<string>()
   private readonly goneNames: LayeredMap<string, string>
   private readonly compiledBySubject = new Map<string, CompiledEntries>()
@@ -37,6 +39,7 @@ export class AccessFacts {
     this.goneNames = new LayeredMap(below?.goneNames)
     this.rbacsOf = new LayeredSets(below?.rbacsOf)
     this.groupsOf = new LayeredSets(below?.groupsOf)
+    this.rbacsNaming = new LayeredSets(below?.rbacsNaming)
   }
 
   /** The facts after some more events; these stay as they are. */
@@ -118,6 +121,16 @@ export class AccessFacts {
       const rbac = this.rbacs.get(uid)
       return rbac ? grantsIn(rbac) : []
     })
+  }
+
+  /** The entries that name an object exactly, by plural and name, whether it is there or not; without those whose subjects are all gone. */
+  grantsNaming(resource: string, name: string): Grant[] {
+    return [...this.rbacsNaming.get(`${resource}/${name}`)]
+      .flatMap((uid) => this.rbacs.get(uid) ?? [])
+      .filter(({ subjects }) => subjects.some((subject) => !this.isDangling(subject)))
+      .flatMap(grantsIn)
+      .filter(({ entry }) => entry.resource === resource && entry.name === name)
+      .sort(byOrigin)
   }
 
   rightsOfUser(uid: string): Rights {
@@ -234,6 +247,14 @@ export class AccessFacts {
     return members
   }
 
+  /** After an entry was granted or revoked: whether the binding names that object still. */
+  private nameAgain({ uid, entries }: RbacFact, entry: Entry): void {
+    const place = placeOf(entry)
+    if (place === undefined) return
+    if (entries.some((each) => placeOf(each.entry) === place)) this.rbacsNaming.add(place, uid)
+    else this.rbacsNaming.remove(place, uid)
+  }
+
   private forget(rbac: RbacFact | undefined): void {
     for (const { uid } of rbac?.subjects ?? []) this.compiledBySubject.delete(uid)
   }
@@ -247,21 +268,32 @@ export class AccessFacts {
       const entries = [...bindings, ...operations].map((entry) => ({ entry, ...grantedBy(event) }))
       this.rbacs.set(uid, { uid, name, subjects, entries })
       for (const subject of subjects) this.rbacsOf.add(subject.uid, uid)
+      for (const place of placesIn(entries)) this.rbacsNaming.add(place, uid)
       return this.forget(this.rbacs.get(uid))
     }
     const rbac = this.rbacs.get(uid)
     if (!rbac) return
     if (event.type === 'RbacDeleted') {
       for (const subject of rbac.subjects) this.rbacsOf.remove(subject.uid, uid)
+      for (const place of placesIn(rbac.entries)) this.rbacsNaming.remove(place, uid)
       this.rbacs.delete(uid)
       return this.names.delete(`Rbac/${rbac.name}`)
     }
-    this.rbacs.set(uid, rbacAfter(rbac, event))
-    this.forget(this.rbacs.get(uid))
+    const changed = rbacAfter(rbac, event)
+    this.rbacs.set(uid, changed)
+    this.forget(changed)
+    if (event.type === 'RbacEntryGranted' || event.type === 'RbacEntryRevoked') this.nameAgain(changed, event.data)
     if (event.type === 'RbacSubjectAdded') this.rbacsOf.add(event.data.uid, uid)
     if (event.type === 'RbacSubjectRemoved') this.rbacsOf.remove(event.data.uid, uid)
   }
 }
+
+/** The object that an entry names, if it names one. */
+const placeOf = ({ resource, name }: Pick<Entry, 'resource' | 'name'>): string | undefined =>
+  resource === undefined || name === undefined ? undefined : `${resource}/${name}`
+
+const placesIn = (entries: RbacFact['entries']): Set<string> =>
+  new Set(entries.flatMap(({ entry }) => placeOf(entry) ?? []))
 
 const isUserEvent = (event: PlacedEvent): event is UserEvent & Placed =>
   /^(User|Password|SetupCode|Token)/.test(event.type)

@@ -37,7 +37,15 @@ export type ConditionReason =
   | 'NodeLost'
 
 export type ConditionType =
-  'Available' | 'Progressing' | 'Degraded' | 'SecretsReady' | 'SecretStale' | 'ImageReady' | 'ToolsPinned' | 'Ready'
+  | 'Available'
+  | 'Progressing'
+  | 'Degraded'
+  | 'SecretsReady'
+  | 'SecretStale'
+  | 'Undecryptable'
+  | 'ImageReady'
+  | 'ToolsPinned'
+  | 'Ready'
 
 export interface Condition {
   type: ConditionType

@@ -1,3 +1,4 @@
+export * from './bearers'
 export type { ProjectedKind } from './object-fold'
 export * from './object-model'
 export * from './object-projection'

@@ -48,6 +48,39 @@ const countFields = (value: unknown): number => {
   return isObject(value) ? Object.values(value).reduce<number>((sum, item) => sum + 1 + countFields(item), 0) : 0
 }
 
+const VERBATIM = Symbol('Verbatim')
+
+type Take = (given: unknown) => unknown
+
+/** A field that is taken as it was sent: what it holds is the caller's own, a null in it included. `take` makes the field's value of it. */
+export const Verbatim =
+  (take: Take): PropertyDecorator =>
+  (target, property) => {
+    Reflect.defineMetadata(VERBATIM, take, target, property)
+  }
+
+/** The fields that are given: those taken as they are, and the others without what was left empty in them. */
+const split = (schema: Type, input: Record<string, unknown>) => {
+  const verbatim: Record<string, unknown> = {}
+  const others: Record<string, unknown> = {}
+  for (const [field, value] of Object.entries(input)) {
+    const take = Reflect.getMetadata(VERBATIM, schema.prototype as object, field) as Take | undefined
+    if (value === null) continue
+    if (take) verbatim[field] = take(value)
+    else others[field] = withoutNulls(value)
+  }
+  return { verbatim, others }
+}
+
+/** Pointers of members that class-transformer takes for the class of the object that has them, or passes over in silence. */
+const disguised = (value: unknown, pointer: string): string[] => {
+  if (typeof value !== 'object' || value === null) return []
+  return Object.entries(value).flatMap(([key, member]) => {
+    const at = `${pointer}/${escapePointer(key)}`
+    return key === 'constructor' ? [at] : disguised(member, at)
+  })
+}
+
 /** A field that is null is one that was left empty: its default holds. */
 const withoutNulls = (value: unknown): unknown => {
   if (Array.isArray(value)) return value.map(withoutNulls)
@@ -68,7 +101,15 @@ export const parseSpec = <Spec extends object>(
     const message = `must not hold more than ${String(MAX_FIELDS)} fields in all`
     return { spec: new schema(), errors: [{ pointer: prefix, code: 'size', message }] }
   }
-  const spec = plainToInstance<Spec, object>(schema, withoutNulls(input) as object, { exposeDefaultValues: true })
+  const { verbatim, others } = split(schema, input)
+  const unknown = disguised(others, prefix).map((pointer) => ({
+    pointer,
+    code: 'unknown-field',
+    message: 'unknown field',
+  }))
+  if (unknown.length > 0) return { spec: new schema(), errors: unknown }
+  const spec = plainToInstance<Spec, object>(schema, others, { exposeDefaultValues: true })
+  Object.assign(spec, verbatim)
   const errors = validateSync(spec, {
     whitelist: true,
     forbidNonWhitelisted: true,

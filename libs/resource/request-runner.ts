@@ -27,16 +27,24 @@ export interface Asked {
 }
 
 /**
- * Judges what a request is about to append, dry runs included: throws to refuse it. May put conditions on the append; answers what is to be done
- * once it is committed, overtaken or only tried.
+ * Judges what a request is about to append, dry runs included: throws to refuse it. May put conditions on the append, and tell of it in the log.
  */
-export type Review = (unit: UnitOfWork, asked: Asked, now: string) => Promise<(() => void) | undefined>
+export type Review = (unit: UnitOfWork, asked: Asked, now: string) => Promise<Reviewed>
+
+export interface Reviewed {
+  /** What is to be done once it is committed, overtaken or only tried. */
+  end?: () => void
+  /** What who asks should know of it. */
+  warnings: readonly string[]
+}
 
 export interface Answered<R> {
   result: R
   /** Position of the last event of the request; undefined when nothing changed. */
   position: bigint | undefined
   replayed: boolean
+  /** What was noticed while it was decided; an answer that is given again does not repeat it. */
+  warnings: readonly string[]
 }
 
 export interface Visibility {
@@ -54,7 +62,7 @@ export class RequestRunner {
     private readonly log: EventLog,
     private readonly visibility: Visibility,
     private readonly snapshots?: Snapshots,
-    private readonly review?: Review,
+    private readonly review: Review = () => Promise.resolve({ warnings: [] }),
   ) {}
 
   /**
@@ -65,6 +73,11 @@ export class RequestRunner {
     const answered = (await this.replay<R>(asked)) ?? (await this.settle(asked, body))
     await this.show(answered.position)
     return answered
+  }
+
+  /** Works something out from the log alone; appends nothing, and nobody is asked. */
+  look<R>(read: (unit: UnitOfWork) => Promise<R>): Promise<R> {
+    return read(new UnitOfWork(this.log, { meta: { actor: nobody } }, this.snapshots))
   }
 
   private async settle<R extends JsonObject>(
@@ -124,16 +137,17 @@ export class RequestRunner {
     const meta = asked.command ? { ...asked.meta, commandId: asked.command.id } : asked.meta
     const unit = new UnitOfWork(this.log, { meta, ...(asked.fence && { fence: asked.fence }) }, this.snapshots)
     const now = new Date().toISOString()
-    const result = await body({ meta: asked.meta, unit, now, ...mayRun(asked) })
-    const decided = await this.review?.(unit, asked, now)
+    const result = await body({ meta: asked.meta, unit, now, ...rightsOn(asked) })
+    const { end, warnings } = await this.review(unit, asked, now)
     try {
-      if (asked.dryRun) return { result, position: undefined, replayed: false }
+      if (asked.dryRun) return { result, position: undefined, replayed: false, warnings }
       const verdict = await unit.commit(asked.command && { ...asked.command, result })
       const position = verdict.last ?? undefined
-      if (verdict.status === 'duplicate') return { result: (verdict.result ?? result) as R, position, replayed: true }
-      return { result, position, replayed: false }
+      if (verdict.status === 'duplicate')
+        return { result: (verdict.result ?? result) as R, position, replayed: true, warnings: [] }
+      return { result, position, replayed: false, warnings }
     } finally {
-      decided?.()
+      end?.()
     }
   }
 
@@ -143,7 +157,7 @@ export class RequestRunner {
     if (!stored) return undefined
     if (stored.requestHash !== command.requestHash)
       throw new DomainError('IdempotencyKeyReused', 'this idempotency key was used for another request; send a new key')
-    return { result: stored.result as R, position: stored.last ?? undefined, replayed: true }
+    return { result: stored.result as R, position: stored.last ?? undefined, replayed: true, warnings: [] }
   }
 
   private async show(position: bigint | undefined): Promise<void> {
@@ -159,5 +173,12 @@ export class RequestRunner {
   }
 }
 
-const mayRun = ({ rights }: Asked): Pick<CommandContext, 'mayRun'> =>
-  rights ? { mayRun: (kind, name) => rights.allows({ role: 'run', kind, name }) } : {}
+const nobody = { uid: '', name: '' }
+
+const rightsOn = ({ rights }: Asked): Pick<CommandContext, 'mayRun' | 'mayView'> =>
+  rights
+    ? {
+        mayRun: (kind, name) => rights.allows({ role: 'run', kind, name }),
+        mayView: (kind, name) => rights.allows({ role: 'view', kind, name }),
+      }
+    : {}

@@ -8,6 +8,8 @@ export interface CommandContext {
   now: string
   /** Whether who asks may use an object, by plural and name, in what he writes; absent for the daemon itself, which may. */
   mayRun?: (kind: string, name: string) => boolean
+  /** Whether who asks may know of an object; absent for the daemon itself. */
+  mayView?: (kind: string, name: string) => boolean
 }
 
 export interface ObjectHead {
@@ -28,11 +30,17 @@ export abstract class ApplyRequest<Spec extends object> {
   ) {}
 }
 
+export interface DeleteOptions {
+  /** Also while others use it. */
+  force?: boolean
+}
+
 /** Asks for an object to go. */
 export abstract class DeleteRequest {
   constructor(
     readonly uid: string,
     readonly context: CommandContext,
+    readonly options: DeleteOptions = {},
   ) {}
 }
 

@@ -3,7 +3,7 @@ import { CommandBus } from '@nestjs/cqrs'
 import { DomainError, notFound } from '@mcpctl/contracts'
 import { v7 as uuidv7 } from 'uuid'
 import type { Desired } from './parse-desired'
-import type { CommandContext, WriteMode } from './requests'
+import type { CommandContext, DeleteOptions, WriteMode } from './requests'
 import { streamOf } from './requests'
 import type { Resource } from './resource'
 
@@ -44,14 +44,20 @@ export class ResourceWriter {
   async delete(
     resource: Resource,
     name: string,
-    options: { context: CommandContext; after?: bigint | undefined },
+    options: DeleteOptions & { context: CommandContext; after?: bigint | undefined },
   ): Promise<{ uid: string }> {
     const { kind, delete: request } = resource
     if (!request) throw new DomainError('MethodNotAllowed', `${kind.plural} cannot be deleted`)
-    const uid = await this.uidOf(resource, name, options.context)
+    const { context, force = false } = options
+    if (force && !resource.heldByUse)
+      throw new DomainError(
+        'BadRequest',
+        `force means nothing for ${kind.plural}: nothing keeps one from being deleted`,
+      )
+    const uid = await this.uidOf(resource, name, context)
     if (uid === undefined) throw notFound(kind.plural, name)
     await this.refuseStale(resource, { name, uid, ...options })
-    await this.execute(new request(uid, options.context))
+    await this.execute(new request(uid, context, { force }))
     return { uid }
   }
 

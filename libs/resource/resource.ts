@@ -2,7 +2,7 @@ import type { Type } from '@nestjs/common'
 import { didYouMean, DomainError, findKind, kindWords, type Kind } from '@mcpctl/contracts'
 import type { Decider, DomainEvent } from '@mcpctl/event-store'
 import type { ObjectJoins, ObjectView, ReferencesOf } from '@mcpctl/read-model'
-import type { ApplyRequest, CommandContext, DeleteRequest, ObjectHead, WriteMode } from './requests'
+import type { ApplyRequest, CommandContext, DeleteOptions, DeleteRequest, ObjectHead, WriteMode } from './requests'
 
 /** What the uniform path needs to serve a kind. */
 export interface Resource<Spec extends object = object> {
@@ -16,7 +16,9 @@ export interface Resource<Spec extends object = object> {
     desired: ObjectHead & { spec: Spec; mode: WriteMode },
     context: CommandContext,
   ) => ApplyRequest<Spec>
-  delete?: new (uid: string, context: CommandContext) => DeleteRequest
+  delete?: new (uid: string, context: CommandContext, options?: DeleteOptions) => DeleteRequest
+  /** Refuses to go while others use it, unless it is forced. */
+  heldByUse?: true
   /** Its category, the types of its events and what they mean. */
   decider: Decider<unknown, never, DomainEvent>
   view: ObjectView

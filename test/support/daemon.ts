@@ -84,6 +84,7 @@ const configOf = (directory: string, database: TestDatabase): Config => ({
   // A test asks as fast as it can; those of the limits say theirs.
   limits: { ...defaultLimits, requests: unlimited, calls: unlimited },
   secretSettleMs: 1_000,
+  kekFile: join(directory, 'keys', 'kek'),
 })
 
 const unlimited = { perSecond: 0, burst: 0 }

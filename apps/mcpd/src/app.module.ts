@@ -7,6 +7,7 @@ import { Objects } from '@mcpctl/read-model'
 import { RolloutPace } from '@mcpctl/reconcile'
 import { RequestRunner, Resources, ResourceWriter } from '@mcpctl/resource'
 import { Drivers } from '@mcpctl/runtime'
+import { Vault } from '@mcpctl/vault'
 import type { Logger } from 'pino'
 import { ModelsController } from './admin/models.controller'
 import { ParkedController } from './admin/parked.controller'
@@ -92,6 +93,7 @@ export class AppModule {
       { provide: Tokens, useValue: tokens },
       { provide: Logins, useValue: logins },
       { provide: CredentialChanges, useValue: changes },
+      { provide: Vault, useValue: store.vault },
       { provide: OpenStreams, useValue: streams },
       { provide: RolloutPace, useValue: pace },
       ResourceWriter,

@@ -1,4 +1,4 @@
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { didYouMean, userNamePattern } from '@mcpctl/contracts'
 import { dataDirectory } from '@mcpctl/client/paths'
@@ -33,12 +33,15 @@ export interface Config {
   limits: Limits
   /** Rotations of a secret within so many milliseconds restart its servers once. */
   secretSettleMs: number
+  /** File of the key-encryption keys: whoever has it and the database can open every secret. */
+  kekFile: string
 }
 
 const options = {
   host: { type: 'string' },
   port: { type: 'string' },
   'data-dir': { type: 'string' },
+  'kek-file': { type: 'string' },
   'database-url': { type: 'string' },
   driver: { type: 'string' },
   'write-context': { type: 'string' },
@@ -64,6 +67,7 @@ Flags (and the variables that say the same):
   --host ADDRESS            address to listen on (MCPD_HOST, default 127.0.0.1)
   --port PORT               port to listen on, 0 for any free one (MCPD_PORT; default 7777, or a free one when that is taken)
   --data-dir DIRECTORY      what must not be lost (MCPD_DATA_DIR)
+  --kek-file FILE           keys that open the secrets; made at first start (MCPD_KEK_FILE, default keys/kek in the data directory)
   --database-url URL        an external PostgreSQL >= 15 (DATABASE_URL); without it mcpd runs its own
   --driver auto|docker|process   what runs instances (MCPD_DRIVER, default auto)
   --write-context FILE      CLI configuration file that receives the local context (MCPD_WRITE_CONTEXT)
@@ -152,10 +156,12 @@ export const readConfig = (argv: string[], env: Environment): Config & { help: b
     flag ?? (env[variable] || otherwise)
   const maybe = <K extends string>(key: K, flag: string | undefined, variable: string) =>
     set(key, flag ?? env[variable])
+  const directory = resolve(told(flags['data-dir'], 'MCPD_DATA_DIR', dataDirectory(env)))
   return {
     host: hostOf(told(flags.host, 'MCPD_HOST', '127.0.0.1'), env),
     ...portOf(flags.port ?? env['MCPD_PORT']),
-    dataDirectory: resolve(told(flags['data-dir'], 'MCPD_DATA_DIR', dataDirectory(env))),
+    dataDirectory: directory,
+    kekFile: resolve(told(flags['kek-file'], 'MCPD_KEK_FILE', join(directory, 'keys', 'kek'))),
     ...maybe('databaseUrl', flags['database-url'], 'DATABASE_URL'),
     ...maybe('migrateUrl', undefined, 'MCPD_MIGRATE_URL'),
     driver: oneOf('driver', told(flags.driver, 'MCPD_DRIVER', 'auto'), DRIVERS),

@@ -80,6 +80,7 @@ export class UnitOfWork {
   private readonly claims = new Map<string, string | undefined>()
   private readonly conditions: AppendCondition[] = []
   private readonly works: AlongsideWork[] = []
+  private readonly told: StreamAppend[] = []
 
   constructor(
     private readonly log: EventLog,
@@ -174,6 +175,12 @@ export class UnitOfWork {
       .map(([streamId, { category, staged }]) => ({ category, streamId, events: staged.map(({ event }) => event) }))
   }
 
+  /** Has events appended after those of the decisions, to a stream of whose past nothing is read: whoever else appends to it is no conflict. */
+  tell(of: EventTypes, streamId: string, events: readonly DomainEvent[]): void {
+    const staged = events.map((event) => ({ event, schemaVersion: schemaVersionOf(of, event.type) }))
+    this.told.push({ streamId, category: of.category, expected: 'any', events: staged.map((each) => this.record(each)) })
+  }
+
   /** As `facts`, for what was read elsewhere, at the position `after`. Several conditions must all hold. */
   require(condition: AppendCondition): void {
     this.conditions.push(condition)
@@ -187,7 +194,7 @@ export class UnitOfWork {
   /** Appends everything at once. A unit without events is stored only to keep a command's answer. Throws Overtaken when it must be decided again. */
   async commit(command?: CommandRecord): Promise<Verdict & { status: 'ok' | 'duplicate' }> {
     const request: AppendRequest = {
-      streams: this.appends(),
+      streams: [...this.appends(), ...this.told],
       ...(this.options.fence && { fence: this.options.fence }),
       ...(command && { command }),
       ...(this.conditions.length > 0 && { condition: this.conditions }),
@@ -246,23 +253,25 @@ export class UnitOfWork {
   }
 
   private appends(): StreamAppend[] {
-    const { meta } = this.options
-    const record = ({ event, schemaVersion }: StagedEvent): NewEvent => ({
-      id: uuidv7(),
-      type: event.type,
-      schemaVersion,
-      data: event.data as JsonObject,
-      meta,
-      ...(event.claims && { claims: event.claims }),
-    })
     return [...this.streams]
       .filter(([, stream]) => stream.staged.length > 0)
       .map(([streamId, { category, past, staged }]) => ({
         streamId,
         category,
         expected: versionOf(past),
-        events: staged.map(record),
+        events: staged.map((each) => this.record(each)),
       }))
+  }
+
+  private record({ event, schemaVersion }: StagedEvent): NewEvent {
+    return {
+      id: uuidv7(),
+      type: event.type,
+      schemaVersion,
+      data: event.data as JsonObject,
+      meta: this.options.meta,
+      ...(event.claims && { claims: event.claims }),
+    }
   }
 }
 

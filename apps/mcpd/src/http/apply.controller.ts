@@ -54,7 +54,7 @@ export class ApplyController {
     const applier = applierOf(request)
     refuseHopeless(applier, this.named(body))
     const documents = this.parse(body, asked)
-    const { result, position, replayed } = await this.requests.run(asked, async (context) => {
+    const { result, position, replayed, warnings } = await this.requests.run(asked, async (context) => {
       const results = await this.write(documents, { applier, context })
       const access = await this.preview(asked, context)
       return { results: results.map((outcome) => ({ ...outcome })), ...(access && { access }) }
@@ -64,6 +64,7 @@ export class ApplyController {
     warn(
       reply,
       documents.flatMap(({ desired, pointer }) => credentialWarnings(desired, pointer)),
+      warnings,
     )
     return {
       ...result,

@@ -4,7 +4,6 @@ import {
   Controller,
   Delete,
   Get,
-  Headers,
   HttpCode,
   Inject,
   Param,
@@ -36,6 +35,7 @@ import {
 } from '@mcpctl/resource'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { withLastLogins } from '../identity/last-logins'
+import { withSecretKeys } from '../store/secret-keys'
 import { STORE, type Store } from '../store/store'
 import type { AuthenticatedRequest } from './guards'
 import { parseListQuery } from './list-query'
@@ -82,7 +82,7 @@ export class ResourcesController {
     const { uid, rights } = authorOf(request)
     const scopes = rights.scopes('view', plural)
     const { items, ...list } = await this.objects.list(kind, parseListQuery(asked), { uid, scopes })
-    const shown = await withLastLogins(this.store.pool, items)
+    const shown = await this.joined(items)
     return { ...list, items: shown.map((object) => visibleTo(object, rights)) }
   }
 
@@ -98,7 +98,7 @@ export class ResourcesController {
     if (!object) throw notFound(plural, name)
     reply.header('etag', etag(object))
     if (isSeen(request.headers['if-none-match'], etag(object))) return void reply.status(304)
-    const [shown = object] = await withLastLogins(this.store.pool, [object])
+    const [shown = object] = await this.joined([object])
     return visibleTo(shown, authorOf(request).rights)
   }
 
@@ -147,19 +147,27 @@ export class ResourcesController {
   @Delete(':name')
   async delete(
     @Param() { plural, name }: Path,
-    @Headers('if-match') ifMatch: string | undefined,
+    @Req() { headers, query }: FastifyRequest,
     @AskedBy() asked: Asked,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<ResourceObject> {
     const resource = this.offered(plural, 'delete')
-    const after = preconditionOf(ifMatch, this.objects.epoch)
-    const answered = await this.requests.run(asked, (context) => this.writer.delete(resource, name, { context, after }))
+    const after = preconditionOf(headers['if-match'], this.objects.epoch)
+    const force = isForced(query)
+    const answered = await this.requests.run(asked, (context) =>
+      this.writer.delete(resource, name, { context, after, force }),
+    )
     const current = await this.made(answered)
     const object = current ?? (await this.objects.last(answered.result.uid))
     if (!object) throw notFound(plural, name)
     markReplayed(reply, answered)
     reply.status(current && !asked.dryRun ? 202 : 200)
     return asked.rights ? answerTo(object, plural, asked.rights) : object
+  }
+
+  /** Objects with what is joined to them at read. */
+  private async joined(objects: ResourceObject[]): Promise<ResourceObject[]> {
+    return withSecretKeys(this.store.vault, await withLastLogins(this.store.pool, objects))
   }
 
   private async write(
@@ -174,7 +182,7 @@ export class ResourcesController {
     )
     const object = (await this.made(answered)) ?? preview(resource.kind.name, answered, desired)
     markReplayed(reply, answered)
-    warn(reply, credentialWarnings(desired, '/spec'))
+    warn(reply, credentialWarnings(desired, '/spec'), answered.warnings)
     reply.header('etag', etag(object))
     return {
       object: asked.rights ? visibleTo(object, asked.rights) : object,
@@ -232,6 +240,14 @@ export class ResourcesController {
 const authorOf = ({ subject, rights }: AuthenticatedRequest): { uid: string; rights: Rights } => {
   if (!subject || !rights) throw new Error('the route was reached without authentication')
   return { uid: subject.uid, rights }
+}
+
+/** Throws BadRequest for what is neither. */
+const isForced = (query: unknown): boolean => {
+  const { force } = query as { force?: unknown }
+  if (force === undefined || force === 'false') return false
+  if (force === 'true') return true
+  throw new DomainError('BadRequest', 'force must be true or false')
 }
 
 const withName = (body: unknown, name: string): unknown => {

@@ -1,13 +1,11 @@
-import { schemaVersionOf, type EventMeta, type JsonObject, type NewEvent, type StreamAppend } from '@mcpctl/event-store'
+import { schemaVersionOf, type EventMeta, type NewEvent, type StreamAppend } from '@mcpctl/event-store'
 import { v7 as uuidv7 } from 'uuid'
-import { auditEvents } from './audit-events'
+import { auditEvents, type AuditEvent } from './audit-events'
 
 /** Somebody of whom nothing is known. */
 export const anonymous = { uid: '00000000-0000-0000-0000-000000000000', name: 'system:anonymous' }
 
-export interface AuditEntry {
-  type: keyof typeof auditEvents.events
-  data: JsonObject
+export type AuditEntry = Exclude<AuditEvent, { type: 'GrantRevived' }> & {
   meta: EventMeta
   /** Whom it is about; nobody known where that is left out. */
   uid?: string | undefined

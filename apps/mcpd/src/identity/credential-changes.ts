@@ -114,6 +114,7 @@ export class CredentialChanges {
     const unit = new UnitOfWork(Object.assign(Object.create(log) as EventLog, { append }), { meta: author.meta })
     const change = await decide({ unit, facts, position, now })
     decided.change = change
+    await this.store.revived.tell(unit, author)
     unit.require({ after: position, types: accessEventTypes })
     const { last } = await unit.commit()
     // Without events of its own a unit stores nothing.

@@ -3,9 +3,10 @@ import { Directory } from '@mcpctl/access'
 import { Follower, modelStatus, Parked, PostgresEventLog, Projector, Snapshots } from '@mcpctl/event-store'
 import type { Poison, RebuildableModel } from '@mcpctl/event-store'
 import { createPool, EmbeddedPostgres, runMigrations, type Logger } from '@mcpctl/postgres'
-import { ObjectChanges, objectModel, objectProjection, Objects, readModel } from '@mcpctl/read-model'
+import { Bearers, ObjectChanges, objectModel, objectProjection, Objects, readModel } from '@mcpctl/read-model'
 import { resources as all } from '@mcpctl/kinds/modules'
 import { RequestRunner, Resources } from '@mcpctl/resource'
+import { KeyFile, Vault } from '@mcpctl/vault'
 import type { Pool } from 'pg'
 import type { Config } from '../config'
 import { accessLog } from './access-log'
@@ -13,6 +14,7 @@ import { accessReview } from './access-review'
 import { catalogue } from './catalogue'
 import { objectFold } from './fold'
 import { projected, readable } from './projected'
+import { RevivedGrants } from './revived-grants'
 
 const MODEL = 'objects'
 const VISIBLE_WITHIN_MS = 5_000
@@ -42,8 +44,12 @@ export interface Store {
   /** What happens to objects, for those who watch. */
   changes: ObjectChanges
   requests: RequestRunner
+  /** Seals and opens secrets. */
+  vault: Vault
   /** Who may do what. */
   directory: Directory
+  /** Grants that hold again by what a request makes. */
+  revived: RevivedGrants
   /** Lets go of the database; stops it when it is our own. */
   close(): Promise<void>
 }
@@ -57,7 +63,7 @@ export const openStore = async (config: Config, migrations: string, logger: Logg
   const url = config.databaseUrl ?? (await embedded?.start())?.url ?? ''
   try {
     await runMigrations(config.migrateUrl ?? url, migrations)
-    return await connect(url, { embedded, logger })
+    return await connect(url, { embedded, logger, kekFile: config.kekFile })
   } catch (error) {
     await embedded?.stop()
     throw error
@@ -66,7 +72,7 @@ export const openStore = async (config: Config, migrations: string, logger: Logg
 
 const connect = async (
   url: string,
-  { embedded, logger }: { embedded: EmbeddedPostgres | undefined; logger: Logger },
+  { embedded, logger, kekFile }: { embedded: EmbeddedPostgres | undefined; logger: Logger; kekFile: string },
 ): Promise<Store> => {
   const pool = openPool(url, logger)
   const log = new PostgresEventLog({ pool })
@@ -84,6 +90,7 @@ const connect = async (
   const directory = new Directory({ log: accessLog(log, catalogue) })
   const database = readModel(pool)
   const objects = new Objects(database, epoch, MODEL, readable(resources))
+  const revived = new RevivedGrants({ directory, resources, bearers: new Bearers(database, MODEL), log })
   const visibility = { waitFor: (position: bigint) => projector.waitFor(position, VISIBLE_WITHIN_MS) }
   return {
     url,
@@ -101,7 +108,9 @@ const connect = async (
     objects,
     changes: new ObjectChanges(database, objects),
     directory,
-    requests: new RequestRunner(log, visibility, new Snapshots(pool, objectFold), accessReview(directory)),
+    revived,
+    vault: await openVault(pool, kekFile, logger),
+    requests: new RequestRunner(log, visibility, new Snapshots(pool, objectFold), accessReview(directory, revived)),
     async close() {
       await projector.stop()
       await follower.stop()
@@ -109,6 +118,14 @@ const connect = async (
       await embedded?.stop()
     },
   }
+}
+
+/** Makes the first key of a new store. Without the right key everything but secrets goes on. */
+const openVault = async (pool: Pool, file: string, logger: Logger): Promise<Vault> => {
+  const vault = new Vault(pool, new KeyFile(file))
+  const state = await vault.state()
+  if (state.status === 'closed') logger.warn(`secrets can be neither opened nor sealed: ${state.message}`)
+  return vault
 }
 
 const openPool = (url: string, logger: Logger): Pool =>
