@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Connection } from './driver'
@@ -44,6 +45,21 @@ export const ask = async (
     lines.close()
   }
   throw new Error('the connection ended without an answer')
+}
+
+/** Calls a tool after the handshake; answers its text. */
+export const callTool = async (
+  connection: Connection,
+  name: string,
+  given: Record<string, unknown> = {},
+): Promise<string> => {
+  const request = { id: randomUUID(), method: 'tools/call', params: { name, arguments: given } }
+  const answer = (await ask(connection, request)) as {
+    result: { content: { text: string }[]; isError?: boolean }
+  }
+  const text = answer.result.content.map((part) => part.text).join('')
+  if (answer.result.isError === true) throw new Error(text)
+  return text
 }
 
 const post = async (url: string): Promise<string | undefined> => {

@@ -173,6 +173,7 @@ export class DockerDriver implements Driver {
     this.#attachments.close()
     this.#logs.close()
     await this.#packages.close()
+    await this.#secrets.close()
   }
 
   #assertOpen(): void {

@@ -60,6 +60,10 @@ export class DockerSecrets {
     return this.directories.sweep(known)
   }
 
+  close(): Promise<void> {
+    return this.directories.close()
+  }
+
   /** Where the engine maps users, the container's ids are others than this host's. */
   async #mapsUsers(): Promise<boolean> {
     const { SecurityOptions } = (await this.engine.call((docker) => docker.info())) as { SecurityOptions?: string[] }

@@ -143,6 +143,7 @@ export class ProcessDriver implements Driver {
     const stopped = [...this.#units.keys()].map((uid) => this.#locks.run(uid, () => this.#end(uid, closeGraceSeconds)))
     await Promise.all(stopped)
     await this.#packages.close()
+    await this.#secrets.close()
     this.#logs.close()
   }
 

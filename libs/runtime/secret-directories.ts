@@ -1,4 +1,4 @@
-import { chmod, chown, lstat, mkdir, readdir, readFile, rm, statfs, writeFile } from 'node:fs/promises'
+import { chmod, chown, lstat, mkdir, readdir, readFile, rm, rmdir, statfs, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { ProcessIdentity } from './process-table'
 import { isAlive, startOf } from './process-table'
@@ -18,7 +18,6 @@ export interface PlacedFile {
 
 /** Where values of secrets lie as files: a directory for each instance, by its key, in memory where the system has a place for that. */
 export class SecretDirectories {
-  #root: Promise<string> | undefined
   #self: Promise<ProcessIdentity> | undefined
   readonly #written = new Set<string>()
 
@@ -34,14 +33,19 @@ export class SecretDirectories {
     const whole = join(await this.#rooted(), key)
     await mkdir(whole, { mode: 0o700 })
     this.#written.add(key)
-    await writeFile(join(whole, mark), JSON.stringify(await this.#owner()), { mode: 0o600 })
     const directory = join(whole, 'files')
-    await mkdir(directory, { mode: 0o700 })
-    for (const { at, content } of files) {
-      await mkdir(dirname(join(directory, at)), { recursive: true, mode: 0o700 })
-      await writeFile(join(directory, at), content, { mode: 0o400, flag: 'wx' })
+    try {
+      await writeFile(join(whole, mark), JSON.stringify(await this.#owner()), { mode: 0o600 })
+      await mkdir(directory, { mode: 0o700 })
+      for (const { at, content } of files) {
+        await mkdir(dirname(join(directory, at)), { recursive: true, mode: 0o700 })
+        await writeFile(join(directory, at), content, { mode: 0o400, flag: 'wx' })
+      }
+      return directory
+    } catch (error) {
+      await this.remove(key)
+      throw error
     }
-    return directory
   }
 
   /**
@@ -75,19 +79,18 @@ export class SecretDirectories {
     for (const key of unknown) if (await isAbandoned(join(root, key))) await this.remove(key)
   }
 
+  /** Leaves nothing where there is nothing left to keep. */
+  async close(): Promise<void> {
+    await rmdir(await this.#rooted()).catch(() => undefined)
+  }
+
   #owner(): Promise<ProcessIdentity> {
     this.#self ??= startOf(process.pid).then((start) => ({ pid: process.pid, start: start ?? '' }))
     return this.#self
   }
 
-  #rooted(): Promise<string> {
-    this.#root ??= this.#makeRoot()
-    // Tried again by the next caller.
-    this.#root.catch(() => (this.#root = undefined))
-    return this.#root
-  }
-
-  async #makeRoot(): Promise<string> {
+  /** Made anew wherever it is gone: another daemon may have removed it on its way out. */
+  async #rooted(): Promise<string> {
     const inMemory = join(sharedMemory, `mcpctl-${String(process.getuid?.() ?? 0)}-${this.name}`)
     if ((await isInMemory()) && (await makeOwn(inMemory))) return inMemory
     await mkdir(this.fallback, { recursive: true, mode: 0o700 })

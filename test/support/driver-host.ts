@@ -8,7 +8,11 @@ type Input = { orders: InstanceOrder[] } & (
   { driver: 'process'; options: ProcessDriverOptions } | { driver: 'docker'; options: DockerDriverOptions }
 )
 
-const input = JSON.parse(await text(process.stdin)) as Input
+/** Bytes as JSON writes them. */
+const toBytes = (_: string, value: unknown): unknown =>
+  (value as { type?: unknown } | null)?.type === 'Buffer' ? Buffer.from((value as { data: number[] }).data) : value
+
+const input = JSON.parse(await text(process.stdin), toBytes) as Input
 const driver = input.driver === 'process' ? new ProcessDriver(input.options) : new DockerDriver(input.options)
 const units = await Promise.all(input.orders.map((order) => driver.start(order)))
 process.stdout.write(`${JSON.stringify(units)}\n`)

@@ -1,0 +1,66 @@
+#!/usr/bin/env node
+/** An MCP server over stdio, without dependencies, whose tools show what it was given. */
+import { readFileSync, statSync } from 'node:fs'
+import { createInterface } from 'node:readline'
+
+const text = (value) => ({ type: 'text', text: value })
+const stringArgument = (name) => ({ type: 'object', properties: { [name]: { type: 'string' } }, required: [name] })
+
+const tools = {
+  'get-env': {
+    inputSchema: { type: 'object' },
+    run: () => JSON.stringify(process.env),
+  },
+  'get-file': {
+    inputSchema: stringArgument('path'),
+    run: ({ path }) => {
+      const { mode, uid } = statSync(path)
+      const content = readFileSync(path).toString('base64')
+      return JSON.stringify({ mode: (mode & 0o7777).toString(8), own: uid === process.getuid(), content })
+    },
+  },
+  /** Writes a variable to its log as a careless program would: plain, in JSON and in base64. */
+  'log-env': {
+    inputSchema: stringArgument('name'),
+    run: ({ name }) => {
+      const value = process.env[name] ?? ''
+      process.stderr.write(
+        `${name} is ${value}, ${JSON.stringify({ value })}, ${Buffer.from(value).toString('base64')}\n`,
+      )
+      return 'written'
+    },
+  },
+}
+
+const call = ({ name, arguments: given = {} }) => {
+  const tool = tools[name]
+  if (!tool) return { content: [text(`no tool ${name}`)], isError: true }
+  try {
+    return { content: [text(tool.run(given))] }
+  } catch (error) {
+    return { content: [text(String(error))], isError: true }
+  }
+}
+
+const answers = {
+  initialize: ({ protocolVersion }) => ({
+    protocolVersion,
+    capabilities: { tools: {} },
+    serverInfo: { name: 'inputs', version: '1.0.0' },
+  }),
+  ping: () => ({}),
+  'tools/list': () => ({
+    tools: Object.entries(tools).map(([name, { inputSchema }]) => ({ name, inputSchema })),
+  }),
+  'tools/call': call,
+}
+
+const reply = (message) => process.stdout.write(`${JSON.stringify({ jsonrpc: '2.0', ...message })}\n`)
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const { id, method, params } = JSON.parse(line)
+  if (id === undefined) continue
+  const answer = answers[method]
+  if (answer) reply({ id, result: answer(params ?? {}) })
+  else reply({ id, error: { code: -32601, message: `no method ${method}` } })
+}
