@@ -15,6 +15,9 @@ const manifest = JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8'
 /** A server that shows its environment and its files; it is in no registry but this one. */
 export const inputsPackage = `npm:${manifest.name}@${manifest.version}`
 
+/** Its program, for an image of its own. */
+export const inputsProgram = (): Buffer => readFileSync(join(directory, 'server.mjs'))
+
 /** An npm registry that has that server alone. */
 export class InputsRegistry {
   private constructor(private readonly server: Server) {}
