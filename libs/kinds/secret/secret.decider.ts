@@ -164,8 +164,10 @@ const withoutLimit = ({ historyLimit: _, ...secret }: PresentSecret): PresentSec
 const readable = ({ undecryptable: _, ...secret }: PresentSecret): PresentSecret => secret
 
 const evolve = (secret: Secret, event: SecretEvent): Secret => {
-  if (event.type === 'SecretCreated')
-    return { ...event.data, status: 'present', version: 0, versions: {}, destroyed: {} }
+  if (event.type === 'SecretCreated') {
+    const { keys: _, ...created } = event.data
+    return { ...created, status: 'present', version: 0, versions: {}, destroyed: {} }
+  }
   if (secret.status === 'absent') return secret
   switch (event.type) {
     case 'SecretVersionSet': {
