@@ -1,5 +1,11 @@
 import { invalid } from '@mcpctl/contracts'
-import { refuseMode, type ApplySecretCommand, type PresentSecret, type Secret } from './secret.decider'
+import {
+  refuseMode,
+  type ApplySecretCommand,
+  type PresentSecret,
+  type Secret,
+  type SecretVersion,
+} from './secret.decider'
 
 /** What a write says of each key: that it has a value, or that it keeps the one it has. */
 export interface WantedKeys {
@@ -34,7 +40,7 @@ export const keptKeys = (secret: Secret, { mode, name, given, kept }: WantedKeys
   return keys.filter((key) => !given.includes(key) && (kept.includes(key) || left.includes(key)))
 }
 
-/** Whether the values given and kept are those that the secret has. Fingerprints: whole HMACs by key. */
+/** Whether the values given and kept are those that the secret has, and can be had. Fingerprints: whole HMACs by key. */
 export const isUnchanged = (
   secret: Secret,
   fingerprints: ReadonlyMap<string, string>,
@@ -42,8 +48,12 @@ export const isUnchanged = (
 ): boolean => {
   if (secret.status === 'absent') return false
   const values = currentOf(secret)?.values ?? {}
+  const lost = secret.undecryptable?.keys ?? []
   const same = [...fingerprints].every(
-    ([key, fingerprint]) => Object.hasOwn(values, key) && values[key]?.fingerprint === fingerprint,
+    ([key, print]) => valueAt(values, key)?.fingerprint === print && !lost.includes(key),
   )
   return same && Object.keys(values).length === fingerprints.size + kept.length
 }
+
+/** A key may have the name of what every object inherits. */
+const valueAt = (values: SecretVersion['values'], key: string) => (Object.hasOwn(values, key) ? values[key] : undefined)
