@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { createHmac } from 'node:crypto'
 import { credentialProblem, DomainError, looksLikeCredential, maskSecrets } from '@mcpctl/contracts'
 import type { AccessFacts, Identity, Rights, Tokens } from '@mcpctl/access'
 import type { Asked } from '@mcpctl/resource'
@@ -76,8 +76,9 @@ export const authenticate = async (request: AuthenticatedRequest, tokens: Tokens
   request.identity = identity
 }
 
-const digest = ({ method, url, headers, body }: FastifyRequest): string =>
-  createHash('sha256')
+/** Under the client's key, which is not stored: a plain digest would let whoever has the database try values of secrets. */
+const digest = ({ method, url, headers, body }: FastifyRequest, key: string): string =>
+  createHmac('sha256', key)
     .update(
       JSON.stringify([
         method,
@@ -85,7 +86,6 @@ const digest = ({ method, url, headers, body }: FastifyRequest): string =>
         headers['if-match'] ?? null,
         headers['if-none-match'] ?? null,
         body ?? null,
-        // As before for who acts as himself: a key may be sent again after an upgrade.
         ...(headers['impersonate-user'] ? [headers['impersonate-user'], headers['impersonate-group'] ?? null] : []),
       ]),
     )
@@ -96,7 +96,7 @@ const commandOf = (request: FastifyRequest, identity: Identity): Asked['command'
   if (key === undefined || !MUTATING.has(request.method)) return undefined
   if (typeof key !== 'string' || !KEY.test(key))
     throw new DomainError('BadRequest', 'Idempotency-Key must be 1 to 255 printable characters')
-  return { id: uuidv5(key, identity.uid), requestHash: digest(request) }
+  return { id: uuidv5(key, identity.uid), requestHash: digest(request, key) }
 }
 
 /** The program that asks, as it is kept: short, and without what looks like a secret. */
