@@ -60,11 +60,12 @@ export class TokensController {
   @ApiResponse(shapes.listTokens.answer)
   async list(
     @Req() request: AuthenticatedRequest,
-    @Query('user') name: string | undefined,
+    @Query('user') name: unknown,
   ): Promise<{ items: (TokenRecord & { current: boolean })[] }> {
     const caller = callerOf(request)
     refuseImpersonation(caller, 'looking at tokens')
     const { identity, rights } = caller
+    if (name !== undefined && typeof name !== 'string') throw new DomainError('BadRequest', 'user may be given once')
     const whose = name ?? identity.name
     if (whose !== identity.name && !rights.allows(manage(whose)))
       demand(caller, rights, { role: 'view', kind: 'users', name: whose })
