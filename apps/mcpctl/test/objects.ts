@@ -69,6 +69,27 @@ export const project = (name: string, parts: Parts = {}): ResourceObject => ({
   status: {},
 })
 
+export const secret = (name: string, parts: Parts = {}): ResourceObject => ({
+  kind: 'Secret',
+  metadata: metadata(name, parts),
+  spec: { data: { token: { keep: true }, pem: { keep: true } }, ...parts.spec },
+  status: {
+    version: 2,
+    keys: ['token', 'pem'],
+    fingerprint: '0badcafe',
+    fingerprints: { token: 'aaaa1111', pem: 'bbbb2222' },
+    rotatedAt: new Date(Date.now() - 3_600_000).toISOString(),
+    versions: [
+      { version: 1, at: '2026-01-01T00:00:00.000Z', keys: ['token'] },
+      { version: 2, at: '2026-01-02T00:00:00.000Z', keys: ['token', 'pem'] },
+    ],
+    kek: '01234567-0000-7000-8000-000000000000',
+    conditions: [],
+    ...parts.status,
+  },
+  referencedBy: { servers: ['github'] },
+})
+
 export const user = (name: string, parts: Parts = {}): ResourceObject => ({
   kind: 'User',
   metadata: metadata(name, parts),

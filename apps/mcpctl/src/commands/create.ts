@@ -14,6 +14,7 @@ import { requireKind } from '../targets'
 import { defineCreateGroup } from './create-group'
 import { defineCreateProject } from './create-project'
 import { defineCreateRbac } from './create-rbac'
+import { defineCreateSecret } from './create-secret'
 import { defineCreateServer } from './create-server'
 import { defineCreateToken } from './create-token'
 import { addWaitOptions, addStyleOptions, styleOf } from './create-style'
@@ -66,12 +67,13 @@ export const runCreate = async (session: Session, request: CreateRequest): Promi
 export const define = (command: Command, open: OpenSession, run = runCreate): void => {
   showGlobal(command, '--reason')
   addWaitOptions(addStyleOptions(command))
-    .usage('-f FILE [flags] | (server | project | user | group | rbac) NAME [flags] | token [flags]')
+    .usage('-f FILE [flags] | (server | secret | project | user | group | rbac) NAME [flags] | token [flags]')
     .argument('[words...]')
     .option('-f, --filename <path>', 'manifest to create from; may be repeated', collect)
     .option('-R, --recursive', 'read directories below a directory too')
     .action(async (words: string[], flags: CreateFlags) => run(open(command), parseCreate(words, flags)))
   defineCreateServer(command.command('server').aliases(['servers', 'srv']), open)
+  defineCreateSecret(command.command('secret').aliases(['secrets']), open)
   defineCreateProject(command.command('project').aliases(['projects', 'proj']), open)
   defineCreateUser(command.command('user').aliases(['users']), open)
   defineCreateGroup(command.command('group').aliases(['groups', 'grp']), open)
