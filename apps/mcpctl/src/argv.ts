@@ -1,7 +1,7 @@
 const bareDefaults: Record<string, string> = { '--dry-run': '--dry-run=client' }
 
-/** What follows these is a server's own argument, however much it looks like a flag of ours. */
-const verbatim = new Set(['--arg', '--command', '--env'])
+/** What follows these is a server's own argument or a value, however much it looks like a flag of ours. */
+const verbatim = new Set(['--arg', '--command', '--env', '--from-literal'])
 
 const normalise = (word: string, before: string | undefined): string => {
   if (before !== undefined && verbatim.has(before)) return word
