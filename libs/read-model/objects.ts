@@ -109,13 +109,13 @@ export class Objects {
     return this.shown(row?.object)
   }
 
-  /** Every current object of a kind whose field at `path` has this value, by name. The path is written into the query, so that an index on it serves. */
+  /** Every current object of a kind whose field at `path` has this value, by name. The path is written into the query, so that an index on it serves; quoted, as a step may be called null. */
   async where(kind: string, path: string[], value: string): Promise<ResourceObject[]> {
     const rows = await this.database
       .selectFrom('rm.object')
       .select('object')
       .where('kind', '=', kind)
-      .where(sql<string>`object #>> ${sql.lit(`{${path.join(',')}}`)}`, '=', value)
+      .where(sql<string>`object #>> ${sql.lit(`{${path.map((step) => JSON.stringify(step)).join(',')}}`)}`, '=', value)
       .where('to_position', 'is', null)
       .orderBy('name')
       .execute()

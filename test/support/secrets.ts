@@ -102,8 +102,12 @@ export class Secrets {
        union all select 'object ' || name, object::text from rm.object`,
     )
     const places = [...rows, { at: 'log', text: this.daemon.logged() }]
-    return places.flatMap(({ at, text }) =>
-      this.given.flatMap((value) => new Canary(value).in(text, at).map(({ where, form }) => `${where}: ${form}`)),
-    )
+    return places.filter(({ text }) => this.given.some((value) => isIn(text, value))).map(({ at }) => at)
   }
 }
+
+/** The canary matrix searches more places, in more forms. */
+const isIn = (text: string, value: string): boolean =>
+  [value.slice(0, 8), value.slice(-8), Buffer.from(value).toString('base64').slice(0, 40)].some((part) =>
+    text.includes(part),
+  )
