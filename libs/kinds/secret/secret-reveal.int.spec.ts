@@ -69,6 +69,13 @@ describe('revealing a secret', () => {
     expect(await secrets.leaks()).toEqual([])
   })
 
+  it('cannot be tried: what is only tried leaves no record, and would answer the values', async () => {
+    const { uid, path, first, second } = await twoVersions()
+    const refused = expectStatus(400, await daemon.send(`${path}?dryRun=All`, { method: 'POST' }))
+    expect([refused.text.includes(first), refused.text.includes(second)]).toEqual([false, false])
+    expect(await revelations(uid)).toEqual([])
+  })
+
   it('does not change it: not its version to edit, and nothing that is shown', async () => {
     const { name } = await twoVersions()
     const before = await secrets.get(name)

@@ -51,6 +51,9 @@ export class SecretController {
   async reveal(@Param('name') name: string, @Body() body: unknown, @AskedBy() asked: Asked): Promise<Revealed> {
     if (asked.meta.impersonator)
       throw new DomainError('Forbidden', 'revealing a secret is not possible as somebody else (--as)')
+    // It would answer the values without a record.
+    if (asked.dryRun)
+      throw new DomainError('BadRequest', 'revealing a secret cannot be tried: it is done, and recorded')
     const { spec, errors } = parseSpec(RevealSpec, body ?? {}, '')
     if (errors.length > 0) throw invalid('Reveal', name, errors)
     const { command: _, ...once } = asked

@@ -123,7 +123,12 @@ const askFor = ({ need, path }: Guarded, plural: string, name: string): Ask => {
 }
 
 const filled = (path: string, plural: string, name: string) =>
-  path.replace(':plural', plural).replace(':name', name).replace(/:\w+/g, '1')
+  path
+    .replace(/\(\^.+\)::/, '\0')
+    .replace(':plural', plural)
+    .replace(':name', name)
+    .replace(/:\w+/g, '1')
+    .replace('\0', ':')
 
 /** What a controller that decides itself is sent, and what its answer must follow from. */
 interface Decided {
