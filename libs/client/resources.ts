@@ -84,6 +84,14 @@ export interface DaemonStatus {
   database: { embedded: boolean; version: string }
 }
 
+export interface RevealedSecret {
+  name: string
+  uid: string
+  version: number
+  /** By key: text, or base64 of what is none. */
+  values: Record<string, { value: string; binary?: true }>
+}
+
 const root = '/api/v1'
 const pageSize = '500'
 
@@ -154,9 +162,19 @@ export class Client {
     )
   }
 
-  /** Starts the deletion and answers the object as it is then; `status` 200 says that it is gone already. */
-  async delete(plural: string, name: string): Promise<ApiResponse<ResourceObject>> {
-    return this.http.request<ResourceObject>({ method: 'DELETE', path: objectPath(plural, name) })
+  /**
+   * Starts the deletion and answers the object as it is then; `status` 200 says that it is gone already. `force` also deletes what others use;
+   * kinds that nothing keeps from being deleted refuse it.
+   */
+  async delete(plural: string, name: string, options: { force?: boolean } = {}): Promise<ApiResponse<ResourceObject>> {
+    const query = { force: options.force ? 'true' : undefined }
+    return this.http.request<ResourceObject>({ method: 'DELETE', path: objectPath(plural, name), query })
+  }
+
+  /** The values of a secret, of the current version unless told otherwise. It is recorded that they were seen. */
+  async reveal(name: string, options: { version?: number | undefined } = {}): Promise<RevealedSecret> {
+    const path = `${objectPath('secrets', name)}:reveal`
+    return this.body(this.http.request<RevealedSecret>({ method: 'POST', path, body: options }))
   }
 
   /** Sets the number of copies; with `resourceVersion` only if the spec has not changed since. */

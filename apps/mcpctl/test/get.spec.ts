@@ -101,6 +101,7 @@ describe('mcpctl get', () => {
     expect((await cli.type('get all')).out).toContain('instance/github-ab12-0')
     expect(Object.keys(parse((await cli.type('get all -o yaml')).out) as object)).toEqual([
       'servers',
+      'secrets',
       'projects',
       'users',
       'groups',

@@ -169,7 +169,7 @@ describe('the local daemon', () => {
       /^servers {5}srv {2,}get,list,create,update,delete {3}Server/,
     )
     expect((await cli.type('api-resources -o name --verbs create')).out).toBe(
-      'servers\nprojects\nusers\ngroups\nrbac\n',
+      'servers\nsecrets\nprojects\nusers\ngroups\nrbac\n',
     )
     expect((await cli.type('help exit-codes')).out).toContain('8      timed out')
     expect((await cli.type('help scale')).out).toContain('Usage: mcpctl scale server/NAME… --replicas COUNT [flags]')

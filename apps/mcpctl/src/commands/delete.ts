@@ -1,6 +1,7 @@
 import { Authz } from '@mcpctl/client'
 import type { Command } from 'commander'
 import { uidPattern } from '@mcpctl/contracts'
+import type { Kind } from '@mcpctl/contracts'
 import type { OpenSession } from '../command-file'
 import { parseTimeout } from '../duration'
 import { CliError, exit, isReason, throwAll, usage } from '../errors'
@@ -24,6 +25,7 @@ interface DeleteFlags {
   wait: string | boolean
   timeout: string
   ignoreNotFound?: boolean
+  force?: boolean
   dryRun: string
   output: string
 }
@@ -37,6 +39,8 @@ export interface DeleteRequest {
   wait: boolean
   timeoutMs: number
   ignoreNotFound: boolean
+  /** Also what others use. */
+  force: boolean
   dryRun: boolean
   format: (typeof formats)[number]
 }
@@ -59,11 +63,21 @@ const refuseNonsense = (words: string[], flags: DeleteFlags): void => {
     )
 }
 
+/** What is used by others can be deleted all the same; nothing else keeps an object from being deleted. */
+const isHeldByUse = ({ plural }: Kind): boolean => plural === 'secrets'
+
+const refuseForceOf = ({ kinds, targets }: Selection): void => {
+  const named = targets?.map(({ kind }) => kind) ?? kinds
+  if (named.some(isHeldByUse)) return
+  throw usage(`--force means nothing for ${named[0]?.plural ?? 'these'}: it deletes secrets that servers use`)
+}
+
 const selectionOf = (words: string[], flags: DeleteFlags): Selection => {
   const selection = parseSelection(words, 'delete')
   selectorOf(flags.selector, '-l')
   const bulk = flags.all === true || flags.selector !== undefined
   if (selection.targets && bulk) throw usage('name cannot be provided when --all or -l is specified')
+  if (flags.force) refuseForceOf(selection)
   if (!selection.targets && !bulk)
     throw usage('resource(s) were provided, but no name was specified', 'Name the objects, or pass -l or --all.')
   return selection
@@ -79,6 +93,7 @@ export const parseDelete = (words: string[], flags: DeleteFlags): DeleteRequest 
     wait: String(flags.wait) !== 'false',
     timeoutMs: parseTimeout(flags.timeout),
     ignoreNotFound: flags.ignoreNotFound ?? false,
+    force: flags.force ?? false,
     dryRun: flags.dryRun === 'client',
     format: parseFormat(flags.output, formats),
   }
@@ -126,20 +141,20 @@ interface Started {
 }
 
 /** By name without looking first: whoever may delete an object need not see it. By uid only when it is whole: a prefix is too easily wrong. */
-const remove = async (session: Session, { kind, name }: Target): Promise<Started> => {
+const remove = async (session: Session, { kind, name }: Target, force: boolean): Promise<Started> => {
   try {
-    const { status, body } = await session.client.delete(kind.plural, name)
+    const { status, body } = await session.client.delete(kind.plural, name, { force: force && isHeldByUse(kind) })
     return { target: { kind, name }, uid: status === 202 ? body.metadata.uid : undefined }
   } catch (error) {
     if (!isReason(error, 'NotFound') || !uidPattern.test(name)) throw error
     const { metadata } = await findTarget(session.client, { kind, name }, false)
-    return remove(session, { kind, name: metadata.name })
+    return remove(session, { kind, name: metadata.name }, force)
   }
 }
 
 const startOne = async (session: Session, target: Target, request: DeleteRequest): Promise<Started | undefined> => {
   try {
-    if (!request.dryRun) return await remove(session, target)
+    if (!request.dryRun) return await remove(session, target, request.force)
     const { metadata } = await findTarget(session.client, target, false)
     return { target: { kind: target.kind, name: metadata.name }, uid: undefined }
   } catch (error) {
@@ -161,7 +176,38 @@ const finishOne = async (session: Session, { target, uid }: Started, request: De
   session.print(request.format === 'name' ? `${kind.singular}/${name}\n` : text)
 }
 
-/** Deletes what was named, all at once, and says so of each when it is really gone. */
+/** Runs of objects of one kind: a secret waits until the servers before it are gone, as it cannot go while they use it. */
+const inTurn = (targets: readonly Target[]): Target[][] => {
+  const runs: Target[][] = []
+  for (const target of targets) {
+    const last = runs.at(-1)
+    if (last?.[0]?.kind === target.kind) last.push(target)
+    else runs.push([target])
+  }
+  return runs
+}
+
+/** Answers what went wrong. */
+const deleteTogether = async (
+  session: Session,
+  targets: readonly Target[],
+  request: DeleteRequest,
+): Promise<unknown[]> => {
+  const started: Started[] = []
+  const errors: unknown[] = []
+  for (const target of targets) {
+    try {
+      const one = await startOne(session, target, request)
+      if (one) started.push(one)
+    } catch (error) {
+      errors.push(error)
+    }
+  }
+  const finished = await Promise.allSettled(started.map((one) => finishOne(session, one, request)))
+  return [...errors, ...finished.flatMap((result) => (result.status === 'rejected' ? [result.reason as unknown] : []))]
+}
+
+/** Deletes what was named, those of one kind at once, and says so of each when it is really gone. */
 export const runDelete = async (session: Session, request: DeleteRequest): Promise<void> => {
   const targets = await targetsOf(session, request)
   if (targets.length === 0) {
@@ -174,18 +220,8 @@ export const runDelete = async (session: Session, request: DeleteRequest): Promi
     await session.confirm(names, 'delete', isBulk)
     session.announceContext()
   }
-  const started: Started[] = []
   const errors: unknown[] = []
-  for (const target of targets) {
-    try {
-      const one = await startOne(session, target, request)
-      if (one) started.push(one)
-    } catch (error) {
-      errors.push(error)
-    }
-  }
-  const finished = await Promise.allSettled(started.map((one) => finishOne(session, one, request)))
-  for (const result of finished) if (result.status === 'rejected') errors.push(result.reason)
+  for (const together of inTurn(targets)) errors.push(...(await deleteTogether(session, together, request)))
   throwAll(errors)
 }
 
@@ -202,6 +238,7 @@ export const define = (command: Command, open: OpenSession, run = runDelete): vo
     .option('--wait <true|false>', 'wait until the objects are really gone', 'true')
     .option('--timeout <duration>', 'how long the wait may take', '2m')
     .option('--ignore-not-found', 'a name that does not exist is no failure')
+    .option('--force', 'also secrets that servers use: their next copies wait until the secret is there again')
     .option('--dry-run <mode>', 'client: only say what would be deleted', 'none')
     .option('-o, --output <format>', formats.join('|'), 'text')
     .addHelpText(
@@ -210,6 +247,7 @@ export const define = (command: Command, open: OpenSession, run = runDelete): vo
 Examples:
   mcpctl delete server github
   mcpctl delete servers -l team=core --yes
+  mcpctl delete secret gh-token --force
   mcpctl delete -f team.yaml`,
     )
     .action(async (words: string[], flags: DeleteFlags) => run(open(command), parseDelete(words, flags)))

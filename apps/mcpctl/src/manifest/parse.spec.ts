@@ -52,7 +52,7 @@ describe('a manifest', () => {
   it.each([
     ['sevrers: []', 'team.yaml:1: unknown key "sevrers"; did you mean "servers"?'],
     ['server:\n- name: a', 'team.yaml:1: unknown key "server"; did you mean "servers"?'],
-    ['blah: 1', 'team.yaml:1: unknown key "blah"; a manifest\'s keys are servers, projects'],
+    ['blah: 1', 'team.yaml:1: unknown key "blah"; a manifest\'s keys are servers, secrets, projects'],
     ['instances: []', 'team.yaml:1: instances cannot be applied: the daemon makes them'],
     ['servers: x', 'team.yaml:1: "servers" must be a list, such as "- name: …"'],
     ['servers:\n- x', 'team.yaml:2: an entry of "servers" must be a map with a name, such as "- name: …"'],
