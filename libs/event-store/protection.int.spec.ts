@@ -178,6 +178,8 @@ describe('The log is protected', () => {
     )
     expect(rows.map(({ name, may }) => `${name}: ${may}`)).toEqual([
       'checkpoint: delete insert update',
+      // The rows themselves may only be retired.
+      'key_encryption_key: insert update',
       'outbox: delete insert update',
       'parked: delete insert update',
       'snapshot: delete insert update',

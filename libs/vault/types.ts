@@ -50,7 +50,18 @@ export interface KekUse {
 
 export interface KeyStatus {
   state: VaultState
+  /** For people: where the key-encryption keys are kept. */
+  place: string
   keks: KekUse[]
   /** Data keys that are not under the current key-encryption key. */
   stale: number
 }
+
+/** Names of key-encryption keys: the one that was current, and the one that is. */
+export interface Rotation {
+  from: string
+  to: string
+}
+
+/** Says in the log what was done, in the transaction in which it is done; a throw takes it back. */
+export type Recorded<T> = (transaction: PoolClient, done: T) => Promise<void>

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { chmod, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
@@ -291,6 +291,113 @@ describe('A vault', () => {
       expect((await opened(1, gone))['a']).toBeInstanceOf(Forgotten)
       expect(await opened(2, kept)).toEqual({ a: 'y' })
     })
+  })
+
+  describe('whose key is rotated by several at once', () => {
+    it('keeps every key that was announced', async () => {
+      const found = await sealed(1, { a: 'one' })
+      await Promise.all(Array.from({ length: 6 }, () => another().rotate()))
+      const { keks } = await vault.status()
+      expect(keks).toHaveLength(7)
+      expect(keks.every(({ present }) => present)).toBe(true)
+      for await (const _ of another().rewrap());
+      expect(await vault.retire()).toHaveLength(6)
+      expect(await opened(1, found, another())).toEqual({ a: 'one' })
+    })
+
+    it('stays what it was when that cannot be recorded', async () => {
+      const before = await vault.state()
+      const refuse = () => Promise.reject(new Error('no log today'))
+      await expect(vault.rotate(refuse)).rejects.toThrow('no log today')
+      expect(await vault.state()).toEqual(before)
+      await vault.rotate()
+      for await (const _ of vault.rewrap());
+      await expect(vault.retire(refuse)).rejects.toThrow('no log today')
+      expect((await vault.status()).keks).toHaveLength(2)
+      expect((JSON.parse(await readFile(path, 'utf8')) as { keys: unknown[] }).keys).toHaveLength(3)
+    })
+
+    it('stays what it was when the new one cannot be kept', async () => {
+      const before = await vault.state()
+      await rm(path)
+      await mkdir(path)
+      await expect(vault.rotate()).rejects.toMatchObject({
+        code: 'Unavailable',
+        message: expect.stringContaining(path),
+      })
+      expect(await vault.state()).toEqual(before)
+    })
+
+    it('opens all the while that it seals, and goes on from another daemon', async () => {
+      const all: Record<string, SealedValue>[] = []
+      const load = async () => {
+        for (let version = 1; version <= 60; version++) {
+          all.push(await sealed(version, { a: String(version) }, version % 2 ? vault : another()))
+          expect(await opened(version, all.at(-1) ?? {})).toEqual({ a: String(version) })
+        }
+      }
+      const turn = async () => {
+        for (let round = 0; round < 4; round++) {
+          await another().rotate()
+          for await (const _ of another().rewrap());
+          await another().retire()
+        }
+      }
+      await Promise.all([load(), turn()])
+      for await (const _ of vault.rewrap());
+      await vault.retire()
+      expect((await vault.status()).keks).toHaveLength(1)
+      for (const [nth, found] of all.entries())
+        expect(await opened(nth + 1, found, another())).toEqual({ a: String(nth + 1) })
+    })
+  })
+
+  it('opens what an older key wraps as soon as that key is back in the file', async () => {
+    const before = await sealed(1, { a: 'one' })
+    await vault.state()
+    await vault.rotate()
+    const both = await readFile(path, 'utf8')
+    const { keys, ...rest } = JSON.parse(both) as { keys: unknown[] }
+    await writeFile(path, JSON.stringify({ ...rest, keys: keys.slice(1) }))
+    const half = another()
+    expect(await half.state()).toMatchObject({ status: 'ready' })
+    expect((await opened(1, before, half))['a']).toBeInstanceOf(Undecryptable)
+    expect(await half.keysOf([uid])).toEqual(new Map([[uid, [expect.objectContaining({ usable: false })]]]))
+    await writeFile(path, both)
+    expect(await opened(1, before, half)).toEqual({ a: 'one' })
+  })
+
+  it('refuses an older row of a data key that was put back', async () => {
+    const owner = await database.connect()
+    const row = async () =>
+      (await owner.query('select wrapped, kek_id from es.subject_key where subject = $1', [`${uid}/1`])).rows[0] as {
+        wrapped: Buffer
+        kek_id: string
+      }
+    const found = await sealed(1, { a: 'one' })
+    await sealed(2, { a: 'two' })
+    const other = await owner.query<{ wrapped: Buffer }>('select wrapped from es.subject_key where subject = $1', [
+      `${uid}/2`,
+    ])
+    await owner.query('alter table es.subject_key disable trigger all')
+    const own = await row()
+    const put = (wrapped: Buffer, kek = own.kek_id) =>
+      owner.query('update es.subject_key set wrapped = $1, kek_id = $2 where subject = $3', [wrapped, kek, `${uid}/1`])
+    // The key of another version, and a wrap that was cut.
+    for (const wrapped of [other.rows[0]!.wrapped, own.wrapped.subarray(0, -12), Buffer.alloc(0)]) {
+      await put(wrapped)
+      expect((await opened(1, found))['a']).toBeInstanceOf(Undecryptable)
+    }
+    await put(own.wrapped)
+    await vault.rotate()
+    for await (const _ of vault.rewrap());
+    await vault.retire()
+    // The wrap of before under the name of the key-encryption key of now, and under its own.
+    const { kek_id: now } = await row()
+    for (const kek of [now, own.kek_id]) {
+      await put(own.wrapped, kek)
+      expect((await opened(1, found))['a']).toBeInstanceOf(Undecryptable)
+    }
   })
 
   it('follows a link to the file, and replaces the file, not the link', async () => {

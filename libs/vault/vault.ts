@@ -1,10 +1,27 @@
 import { createHmac } from 'node:crypto'
 import { DomainError } from '@mcpctl/contracts'
-import { SubjectKeys, WrappingKeys, type Undecryptable, type WrappingKey } from '@mcpctl/event-store'
+import {
+  SubjectKeys,
+  WrappingKeys,
+  type Undecryptable,
+  type WrappingKey,
+  type WrappingKeyChange,
+} from '@mcpctl/event-store'
 import type { Pool, PoolClient } from 'pg'
 import { KekUnusable, newKek, type Kek, type KekSource } from './kek-source'
 import { SecretValue } from './secret-value'
-import type { KekUse, KeyStatus, Opened, SealedValue, SealedVersion, Values, VaultState, VersionKey } from './types'
+import type {
+  KekUse,
+  KeyStatus,
+  Opened,
+  Recorded,
+  Rotation,
+  SealedValue,
+  SealedVersion,
+  Values,
+  VaultState,
+  VersionKey,
+} from './types'
 
 const fingerprintSubject = 'fingerprints'
 const rewrapAtOnce = 100
@@ -12,9 +29,12 @@ const rewrapAtOnce = 100
 /** Keys at hand, with which secrets are sealed and opened. */
 interface Ring {
   current: Kek
+  /** All key-encryption keys at hand, by name. */
+  ids: ReadonlySet<string>
   subjects: SubjectKeys
 }
 
+type Lister = Pick<WrappingKeys, 'list'>
 type Look = { ring: Ring } | { closed: Extract<VaultState, { status: 'closed' }> }
 
 /**
@@ -34,8 +54,7 @@ export class Vault {
 
   /** Makes the first key of a new store, then looks whether the keys at hand are the right ones. Throws `Unavailable` while the database is away. */
   async state(): Promise<VaultState> {
-    const look = await this.look()
-    return 'ring' in look ? { status: 'ready', kek: look.ring.current.id } : look.closed
+    return stateOf(await this.look())
   }
 
   /** Whole HMACs, for "did it change?": under a key of the store, so that nobody else can try values. */
@@ -97,7 +116,7 @@ export class Vault {
   /** The keys of the versions of secrets that are not shredded, by uid. Needs no key-encryption key. */
   async keysOf(uids: readonly string[]): Promise<Map<string, VersionKey[]>> {
     const look = await this.look()
-    const usable = 'ring' in look ? new Set((await this.load())?.map(({ id }) => id)) : new Set<string>()
+    const usable = 'ring' in look ? look.ring.ids : new Set<string>()
     const { rows } = await this.pool.query<{ uid: string; version: number; kek: string }>(
       `select split_part(subject, '/', 1) as uid, split_part(subject, '/', 2)::int as version, kek_id as kek
        from unnest($1::text[]) wanted (uid) join es.subject_key k
@@ -110,28 +129,39 @@ export class Vault {
     return found
   }
 
-  /** Which key-encryption keys there are, and how much each of them wraps. */
+  /** Which key-encryption keys there are, and how much each of them wraps. Throws `Unavailable` while the database is away. */
   async status(): Promise<KeyStatus> {
-    const state = await this.state()
-    const announced = await this.wrapping.list()
-    const present = new Set((await this.load().catch(() => undefined))?.map(({ id }) => id))
-    const keks = announced.map(({ id, createdAt, dataKeys }, nth): KekUse => ({
+    const look = await this.look()
+    const [announced, uses] = await Promise.all([this.wrapping.list(), this.wrapping.uses()])
+    const present = 'ring' in look ? look.ring.ids : await this.idsInFile()
+    const current = announced.at(-1)?.id
+    const keks = announced.map(({ id, createdAt }): KekUse => ({
       id,
       createdAt,
-      dataKeys,
+      dataKeys: uses.get(id) ?? 0,
       present: present.has(id),
-      current: nth === announced.length - 1,
+      current: id === current,
     }))
-    return { state, keks, stale: keks.reduce((sum, { current, dataKeys }) => sum + (current ? 0 : dataKeys), 0) }
+    const stale = [...uses].reduce((sum, [id, count]) => sum + (id === current ? 0 : count), 0)
+    return { state: stateOf(look), place: this.source.place, keks, stale }
   }
 
-  /** Makes another key-encryption key the current one: it is kept first, then announced. What was wrapped before stays as it is until `rewrap`. */
-  async rotate(): Promise<{ from: string; to: string }> {
-    const { current } = await this.ring()
-    const next = newKek()
-    await this.source.save([...((await this.load()) ?? []), next])
-    await this.wrapping.announce(next.key)
-    return { from: current.id, to: next.id }
+  /**
+   * Makes another key-encryption key the current one: it is kept first, then announced, in the transaction in which `record` says so. What was wrapped
+   * before stays as it is until `rewrap`. Throws `Unavailable` when the vault is closed or the key cannot be kept, and what `record` throws: then
+   * nothing has changed.
+   */
+  async rotate(record?: Recorded<Rotation>): Promise<Rotation> {
+    await this.ring()
+    return this.changing(async (change) => {
+      const { current } = await this.ring(change)
+      const next = newKek()
+      await this.source.save([...((await this.source.load()) ?? []), next])
+      await change.announce(next.key)
+      const rotation = { from: current.id, to: next.id }
+      await record?.(change.transaction, rotation)
+      return rotation
+    })
   }
 
   /**
@@ -152,34 +182,57 @@ export class Vault {
     }
   }
 
-  /** Forgets the key-encryption keys that wrap nothing any more; base backups of before cannot be opened then. Answers their ids. */
-  async retire(): Promise<string[]> {
-    const { current } = await this.ring()
-    const retired: string[] = []
-    for (const { id } of await this.wrapping.list())
-      if (id !== current.id && (await this.wrapping.retire(id))) retired.push(id)
-    const needed = new Set((await this.wrapping.list()).map(({ id }) => id))
-    await this.source.save(((await this.load()) ?? []).filter(({ id }) => needed.has(id)))
-    this.held = undefined
+  /**
+   * Forgets the key-encryption keys that wrap nothing any more, where they are kept too; base backups of before cannot be opened then. `record` says so
+   * in the same transaction, unless there are none. Answers their ids. Throws as `rotate`.
+   */
+  async retire(record?: Recorded<string[]>): Promise<string[]> {
+    await this.ring()
+    const retired = await this.changing(async (change) => {
+      const ids = await change.retire()
+      if (ids.length > 0) await record?.(change.transaction, ids)
+      return ids
+    })
+    // Only now: a key may be lost when the store needs it no more, not before.
+    await this.changing(async (change) => {
+      const gone = new Set(await change.retired())
+      const keys = (await this.source.load()) ?? []
+      const kept = keys.filter(({ id }) => !gone.has(id))
+      if (kept.length > 0 && kept.length < keys.length) await this.source.save(kept)
+    })
     return retired
   }
 
-  private async ring(): Promise<Ring> {
-    const look = await this.look()
+  private async changing<R>(work: (change: WrappingKeyChange) => Promise<R>): Promise<R> {
+    try {
+      return await this.wrapping.change(work)
+    } catch (error) {
+      if (error instanceof KekUnusable) throw new DomainError('Unavailable', error.message, { cause: error })
+      throw error
+    }
+  }
+
+  private async idsInFile(): Promise<ReadonlySet<string>> {
+    const keys = await this.source.load().catch(() => undefined)
+    return new Set(keys?.map(({ id }) => id))
+  }
+
+  private async ring(list: Lister = this.wrapping): Promise<Ring> {
+    const look = await this.look(list)
     if ('ring' in look) return look.ring
     throw new DomainError('Unavailable', `secrets can be neither opened nor sealed: ${look.closed.message}`)
   }
 
-  /** The keys are loaded again whenever the store names another one: a second daemon may have rotated them. */
-  private async look(): Promise<Look> {
-    let announced = await this.wrapping.list()
-    const names = announced.map(({ id }) => id).join()
-    if (this.held && this.held.announced === names) return { ring: this.held.ring }
+  /** The keys are loaded again whenever the store names another one, since a second daemon may have rotated them, and while one is missing. */
+  private async look(list: Lister = this.wrapping): Promise<Look> {
     try {
-      const keys = announced.length === 0 ? await this.first() : await this.load()
-      if (announced.length === 0) announced = await this.wrapping.list()
-      const look = this.ringOf(keys, announced)
-      this.held = 'ring' in look ? { ring: look.ring, announced: announced.map(({ id }) => id).join() } : undefined
+      const found = await list.list()
+      const announced = found.length > 0 ? found : await this.first()
+      const names = announced.map(({ id }) => id)
+      if (this.held?.announced === names.join()) return { ring: this.held.ring }
+      const look = this.ringOf(await this.source.load(), announced)
+      const isWhole = 'ring' in look && names.every((id) => look.ring.ids.has(id))
+      this.held = isWhole ? { ring: look.ring, announced: names.join() } : undefined
       return look
     } catch (error) {
       if (!(error instanceof KekUnusable)) throw error
@@ -202,27 +255,33 @@ export class Vault {
         `${this.source.place} does not hold the key ${last?.id ?? ''} of this store; put the file back that was made with it`,
       )
     const olderKeys = keys.filter((kek) => kek !== current).map(({ key }) => key)
-    return {
-      ring: { current, subjects: new SubjectKeys({ pool: this.pool, keyEncryptionKey: current.key, olderKeys }) },
-    }
+    const subjects = new SubjectKeys({ pool: this.pool, keyEncryptionKey: current.key, olderKeys })
+    return { ring: { current, ids: new Set(keys.map(({ id }) => id)), subjects } }
   }
 
-  /** Keys for a store that has none: those that were given, or a new one. Whoever announces first wins. */
-  private async first(): Promise<Kek[] | undefined> {
-    const given = await this.load()
-    const made = [newKek()]
-    const keys = given ?? ((await this.source.create(made)) ? made : await this.load())
-    const last = keys?.at(-1)
-    if (last) await this.wrapping.announce(last.key, { first: true })
-    return keys
+  /** The first key of a store that has none: the last of those that were given, or a new one. */
+  private first(): Promise<WrappingKey[]> {
+    return this.wrapping.change(async (change) => {
+      const announced = await change.list()
+      if (announced.length > 0) return announced
+      // Another store may be given the same file at the same time.
+      const keys = (await this.source.load()) ?? (await this.made()) ?? (await this.source.load())
+      const last = keys?.at(-1)
+      if (last) await change.announce(last.key)
+      return change.list()
+    })
   }
 
-  private load(): Promise<Kek[] | undefined> {
-    return this.source.load()
+  private async made(): Promise<Kek[] | undefined> {
+    const keys = [newKek()]
+    return (await this.source.create(keys)) ? keys : undefined
   }
 }
 
 const subjectOf = (uid: string, version: number) => `${uid}/${String(version)}`
+
+const stateOf = (look: Look): VaultState =>
+  'ring' in look ? { status: 'ready', kek: look.ring.current.id } : look.closed
 
 const valueOf = (bytes: Buffer, binary = false): SecretValue => {
   const value = new SecretValue(bytes, binary)

@@ -1,19 +1,32 @@
 import type { KeyObject } from 'node:crypto'
-import type { Pool } from 'pg'
+import { inTransaction } from '@mcpctl/postgres/transaction'
+import type { Pool, PoolClient } from 'pg'
 import { answered } from '../database-errors'
 import { decrypt, encrypt, fingerprint } from './cipher'
+import type { Queryable } from './key-rows'
 
 /** A key-encryption key, as far as the database knows it. */
 export interface WrappingKey {
   id: string
   /** RFC 3339, UTC, microseconds: when it was announced. */
   createdAt: string
-  /** Keys of subjects that it wraps. */
-  dataKeys: number
   /** Whether a key is the one of this id: the canary opens with it. */
   isHeldBy(key: KeyObject): boolean
 }
 
+/** The list while nobody else can change it; all of it commits with `transaction` or not at all. */
+export interface WrappingKeyChange {
+  transaction: PoolClient
+  list(): Promise<WrappingKey[]>
+  /** Makes a key the current one. */
+  announce(key: KeyObject): Promise<void>
+  /** Takes the keys that wrap nothing and are not current off the list, for ever. Waits for who is about to wrap with one of them. Answers their ids. */
+  retire(): Promise<string[]>
+  /** Ids of all that were ever retired. */
+  retired(): Promise<string[]>
+}
+
+const what = 'what was asked of the key-encryption keys'
 const known = Buffer.from('canary')
 const canaryPlace = (id: string) => ['key-encryption-key', id]
 
@@ -21,42 +34,62 @@ const canaryPlace = (id: string) => ['key-encryption-key', id]
 export class WrappingKeys {
   constructor(private readonly pool: Pool) {}
 
-  /** Throws `Unavailable`. */
-  async list(): Promise<WrappingKey[]> {
-    const { rows } = await this.query<{ id: string; canary: Buffer; createdAt: string; dataKeys: number }>(
-      `select e.kek_id as id, e.canary, to_char(e.created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as "createdAt",
-        (select count(*) from es.subject_key k where k.kek_id = e.kek_id)::int as "dataKeys"
-       from es.key_encryption_key e order by e.ordinal`,
-    )
-    return rows.map(({ canary, ...row }) => ({
-      ...row,
-      isHeldBy: (key) => fingerprint(key) === row.id && decrypt(key, canary, canaryPlace(row.id)) !== undefined,
-    }))
+  /** Without those that were retired. Throws `Unavailable`. */
+  list(): Promise<WrappingKey[]> {
+    return list(this.pool)
   }
 
-  /** Makes a key the current one. `first`: only if there is none yet; false, and nothing done, when there is. Throws `Unavailable`. */
-  async announce(key: KeyObject, { first = false } = {}): Promise<boolean> {
-    const id = fingerprint(key)
-    const { rowCount } = await this.query(
-      `with held as (select pg_advisory_xact_lock(hashtext('es.key_encryption_key')))
-       insert into es.key_encryption_key (kek_id, canary)
-       select $1, $2 from held where not $3 or not exists (select from es.key_encryption_key) on conflict (kek_id) do nothing`,
-      [id, encrypt(key, known, canaryPlace(id)), first],
-    )
-    return rowCount === 1
+  /** How many keys of subjects each of them wraps, by id. Throws `Unavailable`. */
+  async uses(): Promise<Map<string, number>> {
+    const text = 'select kek_id as id, count(*)::int as uses from es.subject_key where kek_id is not null group by 1'
+    const { rows } = await answered(what, this.pool.query<{ id: string; uses: number }>(text))
+    return new Map(rows.map(({ id, uses }) => [id, uses]))
   }
 
-  /** Takes a key that wraps nothing and is not the current one off the list; false when it is in use. Throws `Unavailable`. */
-  async retire(id: string): Promise<boolean> {
-    const { rowCount } = await this.query(
-      `delete from es.key_encryption_key e where kek_id = $1 and ordinal < (select max(ordinal) from es.key_encryption_key)
-       and not exists (select from es.subject_key k where k.kek_id = e.kek_id)`,
-      [id],
-    )
-    return rowCount === 1
+  /** Runs `work` when nobody else changes the list, on this daemon or another one. It may take half a minute between two statements. */
+  change<R>(work: (change: WrappingKeyChange) => Promise<R>): Promise<R> {
+    return inTransaction(this.pool, async (transaction) => {
+      await transaction.query(`set local idle_in_transaction_session_timeout = '30s'`)
+      await answered(what, transaction.query(`select pg_advisory_xact_lock(hashtext('es.key_encryption_key'))`))
+      return work({
+        transaction,
+        list: () => list(transaction),
+        announce: (key) => announce(transaction, key),
+        retire: () => retire(transaction),
+        retired: () => retired(transaction),
+      })
+    })
   }
+}
 
-  private query<Row extends object>(text: string, values: unknown[] = []) {
-    return answered('what was asked of the key-encryption keys', this.pool.query<Row>(text, values))
-  }
+const list = async (db: Queryable): Promise<WrappingKey[]> => {
+  const text = `select kek_id as id, canary, to_char(created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as "createdAt"
+    from es.key_encryption_key where retired_at is null order by ordinal`
+  const { rows } = await answered(what, db.query<{ id: string; canary: Buffer; createdAt: string }>(text))
+  return rows.map(({ canary, ...row }) => ({
+    ...row,
+    isHeldBy: (key) => fingerprint(key) === row.id && decrypt(key, canary, canaryPlace(row.id)) !== undefined,
+  }))
+}
+
+const announce = async (db: PoolClient, key: KeyObject): Promise<void> => {
+  const id = fingerprint(key)
+  const text = 'insert into es.key_encryption_key (kek_id, canary) values ($1, $2)'
+  await answered(what, db.query(text, [id, encrypt(key, known, canaryPlace(id))]))
+}
+
+const retire = async (db: PoolClient): Promise<string[]> => {
+  const older = 'retired_at is null and ordinal < (select max(ordinal) from es.key_encryption_key)'
+  // Of those who wrap with one of them just now the next statement sees what they have committed.
+  await answered(what, db.query(`select from es.key_encryption_key where ${older} order by ordinal for update`))
+  const text = `update es.key_encryption_key e set retired_at = clock_timestamp() where ${older}
+    and not exists (select from es.subject_key k where k.kek_id = e.kek_id) returning kek_id as id`
+  const { rows } = await answered(what, db.query<{ id: string }>(text))
+  return rows.map(({ id }) => id)
+}
+
+const retired = async (db: PoolClient): Promise<string[]> => {
+  const text = 'select kek_id as id from es.key_encryption_key where retired_at is not null'
+  const { rows } = await answered(what, db.query<{ id: string }>(text))
+  return rows.map(({ id }) => id)
 }
