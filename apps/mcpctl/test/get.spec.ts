@@ -108,7 +108,7 @@ describe('mcpctl get', () => {
       'rbac',
     ])
     const full = parse((await cli.type('get all -o yaml --full')).out) as Record<string, { status: object }[]>
-    expect(Object.keys(full)).toEqual(['servers', 'instances', 'projects', 'users', 'groups', 'rbac'])
+    expect(Object.keys(full)).toEqual(['servers', 'instances', 'secrets', 'projects', 'users', 'groups', 'rbac'])
     expect(full['servers']?.[0]?.status).toMatchObject({ phase: 'Running' })
   })
 

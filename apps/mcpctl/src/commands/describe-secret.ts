@@ -41,10 +41,7 @@ export const secretSections = ({ spec, status }: ResourceObject, revealed?: Reve
   })
   const text = [
     revealed ? shown(revealed) : masked(keys, fingerprints),
-    section(`Versions (the last ${String(historyLimit)} are kept)`, [
-      ['VERSION', 'SINCE', 'KEYS'],
-      ...rows,
-    ]),
+    section(`Versions (the last ${String(historyLimit)} are kept)`, [['VERSION', 'SINCE', 'KEYS'], ...rows]),
   ].join('')
   return { text, fields: ['data', 'historyLimit', 'keys', 'fingerprints', 'versions'] }
 }
