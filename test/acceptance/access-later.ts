@@ -12,7 +12,6 @@ const op = (action: string, kind?: string, name?: string) => ({
   ...(name !== undefined && { name }),
 })
 
-const secrets = 'secrets: there is no such kind yet, so nothing can be read, used or revealed'
 const rollouts = 'rollouts: there is no route that restarts or undoes one'
 const archives = 'backup and restore: there is no route'
 const trail = 'the audit trail and history: there is no route'
@@ -36,44 +35,8 @@ export const laterCases: Record<string, LaterCase> = {
       [may('run', 'servers', 'slack'), false],
     ],
   },
-  R051: {
-    waitsFor: secrets,
-    decisions: [
-      [may('view', 'secrets', 'gh-token'), true],
-      [op('reveal', 'secrets', 'gh-token'), false],
-    ],
-  },
-  R052: { waitsFor: secrets, decisions: [[op('reveal', 'secrets', 'gh-token'), false]] },
-  R053: {
-    waitsFor: secrets,
-    decisions: [
-      [may('view', 'secrets', 'gh-token'), true],
-      [op('reveal', 'secrets', 'gh-token'), true],
-    ],
-  },
-  R055: {
-    waitsFor: secrets,
-    decisions: [
-      [may('view', 'secrets', 'gh-token'), true],
-      [may('view', 'secrets', 'other'), false],
-    ],
-  },
-  R056: {
-    waitsFor: secrets,
-    decisions: [
-      [may('create', 'servers', 's1'), true],
-      [may('run', 'secrets', 'gh-token'), true],
-    ],
-  },
-  R059: {
-    waitsFor: secrets,
-    decisions: [
-      [may('edit', 'servers', 'github'), true],
-      [may('run', 'secrets', 'gh-token'), false],
-    ],
-  },
   R061: {
-    waitsFor: secrets,
+    waitsFor: trail,
     decisions: [
       [may('view', 'secrets', 'gh-token'), true],
       [op('reveal', 'secrets', 'gh-token'), true],

@@ -71,6 +71,21 @@ const more: [who: string, req: string, want: string, why: string][] = [
   ['bob', 'can-i of alice', '403', 'rights of others need view of users and rbac'],
   ['bob', 'can-i of bob', 'allow', 'his own'],
   ['oscar', 'can-i of alice', 'allow', 'view:*'],
+  ['sam', 'create server s2 with secretRef other', '403 SecretUse', 'run of another secret'],
+  ['alice', 'create server s2 with secretRef gh-token', '403 SecretUse', 'seeing a secret is not using it'],
+  ['sam', 'create server s2 with secretRef not-yet', '403 SecretUse', 'it may be made later, by somebody else'],
+  ['root', 'create server s2 with secretRef not-yet', 'allow', 'instances wait for it'],
+  ['alice', 'get secret other -o yaml', 'allow', 'all secrets'],
+  ['sam', 'get secret gh-token -o yaml', '403', 'using a secret is not seeing it'],
+  ['vera', 'get secret other -o yaml', '403', 'the one secret only'],
+  ['vera', 'describe secret other --show-values', '403', 'in the scope of another'],
+  ['oscar', 'describe secret gh-token --show-values', '403', 'view:* is not reveal'],
+  ['sam', 'describe secret gh-token --show-values', '403', 'using a secret is not reading it'],
+  ['root', 'describe secret other --show-values', 'allow', 'unscoped'],
+  ['zoe --as root', 'describe secret gh-token --show-values', '403', 'in nobody else’s name'],
+  ['root', 'delete secret gh-token', '409 InUse', 'github takes a value from it'],
+  ['root', 'delete secret other', 'allow', 'nothing uses it'],
+  ['alice', 'delete secret other', '403', 'view is not delete'],
 ]
 
 /** Further cases of the same form. */

@@ -64,7 +64,19 @@ const users = [
 
 export const deletedUsers = file.cases.flatMap(({ who }) => /^(\w+) \(deleted\)/.exec(who)?.[1] ?? [])
 
-const server = (name: string) => everything(name, 1, { env: [{ name: 'FIXTURE', value: name }] })
+/** What secrets of the fixture hold. */
+export const secretValue = 'a value of the fixture that nobody may see'
+
+/** A variable that is filled from a secret of the fixture. */
+export const secretEnv = (name: string) => ({ name: 'TOKEN', valueFrom: { secretRef: { name, key: 'token' } } })
+
+/** github takes a value from a secret; those who may edit it may not all use that. */
+const envOf = (name: string): object[] => [
+  { name: 'FIXTURE', value: name },
+  ...(name === 'github' ? [secretEnv('gh-token')] : []),
+]
+
+const server = (name: string) => everything(name, 1, { env: envOf(name) })
 
 /** A server that nothing runs of. */
 export const idleServer = (name: string, more: Record<string, unknown> = {}) => memory(name, 0, more)
@@ -78,9 +90,10 @@ export const fixtureOf = ({ idle = false } = {}) => ({
   servers: [
     ...Object.values(file.projects)
       .flat()
-      .map(idle ? (name) => idleServer(name) : server),
+      .map(idle ? (name) => idleServer(name, { env: envOf(name) }) : server),
     idleServer('team-a'),
   ],
+  secrets: ['gh-token', 'other'].map((name) => ({ name, data: { token: secretValue } })),
   projects: Object.entries(file.projects).map(([name, servers]) => ({ name, servers })),
   rbac: Object.entries(file.bindings).map(([name, { s, e }]) => rbacOf(name, s, e)),
 })

@@ -1,4 +1,4 @@
-import { idleServer, rbacOf } from './access-fixture'
+import { idleServer, rbacOf, secretEnv, secretValue } from './access-fixture'
 import type { AccessWorld } from './access-world'
 import type { Caller, Item, Items, Reply } from './caller'
 import { EventSource } from './event-source'
@@ -97,6 +97,35 @@ const createServer = (name: string, dryRun: boolean): AccessRequest => ({
       dryRun ? ['--dry-run=server'] : [],
     ),
   }),
+})
+
+const createServerWith = (name: string, secret: string): AccessRequest => ({
+  http: ({ caller }) => caller.post('/servers', idleServer(name, { env: [secretEnv(secret)] })),
+  cli: () => ({
+    args: ['create', 'server', name, '--package', packageOf('memory'), '--replicas', '0'].concat(
+      '--env-secret',
+      `TOKEN=${secret}:token`,
+    ),
+  }),
+})
+
+/** Everything that is shown of a secret, which is all but its values. */
+const getSecret = (name: string): AccessRequest => ({
+  async http({ caller }) {
+    const reply = await caller.get(`/secrets/${name}`)
+    if (reply.text.includes(secretValue)) throw new Error(`the value of ${name} is shown`)
+    return reply
+  },
+  cli: () => ({ args: ['get', 'secret', name, '-o', 'yaml'] }),
+})
+
+const reveal = (name: string): AccessRequest => ({
+  async http({ caller }) {
+    const reply = await caller.post(`/secrets/${name}:reveal`, {})
+    if (reply.text.includes(secretValue) !== (reply.status === 200))
+      throw new Error(`${name} is revealed to nobody else`)
+    return reply
+  },
 })
 
 const applyServer = (name: string): AccessRequest => {
@@ -263,7 +292,10 @@ type Row = [words: RegExp, request: (...groups: string[]) => AccessRequest]
 const rows: Row[] = [
   [/^GET (\/\S+)$/, (path) => ({ http: ({ caller }) => caller.send('GET', path) })],
   [/^get -w (\w+)$/, watch],
-  [/^get (servers|projects|instances|users|groups|rbac)$/, list],
+  [/^get (servers|projects|instances|users|groups|rbac|secrets)$/, list],
+  [/^get secret (\S+) -o yaml$/, getSecret],
+  [/^describe secret (\S+) --show-values$/, reveal],
+  [/^create server (\S+) with secretRef (\S+)$/, createServerWith],
   [/^get (\w+) (\S+)( \(not there\))?$/, (word, name, absent) => one(word, name, absent !== '')],
   [
     /^create server (\S+)( --dry-run=server)?( \(not there\))?$/,
@@ -277,7 +309,7 @@ const rows: Row[] = [
   [/^scale (?:server )?(\S+)(?: --replicas (\d+))?$/, (name, to) => scale(name, Number(to === '' ? 2 : to))],
   [/^edit server (\S+)$/, (name) => editServer(name, { args: ['stdio', '--edited'] })],
   [/^edit (\S+): only replicas$/, (name) => editServer(name, { replicas: 2 })],
-  [/^edit (\S+): new image$/, (name) => editServer(name, { package: packageOf('memory'), args: [] })],
+  [/^edit (\S+): new image(?: \(refs \S+\))?$/, (name) => editServer(name, { package: packageOf('memory'), args: [] })],
   [
     /^edit instance (\S+)$/,
     (name) => ({
@@ -296,7 +328,7 @@ const rows: Row[] = [
     (user) => ({ http: ({ caller }) => caller.post('/authz/can-i', { verb: 'view', kind: 'servers', user }) }),
   ],
   [/^delete (\w+) --all$/, removeAll],
-  [/^delete (server|instance|project|user|group|rbac) (\S+)$/, remove],
+  [/^delete (server|instance|project|secret|user|group|rbac) (\S+)$/, remove],
   [/^tools\/call (?:on )?(\S+)(?: server endpoint| \(server endpoint\))?$/, (name) => callTool(`servers/${name}`)],
   [/^tools\/call (\S+) tool via project (\S+)$/, (server, name) => callTool(`projects/${name}`, `${server}__echo`)],
   [/^logs (server|instance)\/(\S+)$/, logs],

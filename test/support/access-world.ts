@@ -11,7 +11,7 @@ export interface TokenWish {
   ttl?: string
 }
 
-const kinds = ['rbac', 'projects', 'servers', 'groups', 'users'] as const
+const kinds = ['rbac', 'projects', 'servers', 'secrets', 'groups', 'users'] as const
 
 /** A daemon whose first administrator is root; `create` fills it with the shared fixture. */
 export class AccessWorld {
