@@ -126,6 +126,7 @@ const reveal = (name: string): AccessRequest => ({
       throw new Error(`${name} is revealed to nobody else`)
     return reply
   },
+  cli: () => ({ args: ['describe', 'secret', name, '--show-values'] }),
 })
 
 const applyServer = (name: string): AccessRequest => {
