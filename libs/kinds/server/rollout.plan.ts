@@ -24,13 +24,20 @@ export const minAvailable = ({ replicas, strategy }: PlannedServer): number => {
   return Math.max(last, replicas - maxUnavailable)
 }
 
-/** Milliseconds until it counts as available; 0 when it does, undefined while it is not ready. */
+/** It was ready when it was last heard of, and nothing is seen that says otherwise. */
+const serves = ({ ready, unit, connection }: PlannedInstance): boolean => {
+  const ended = unit === 'none' || (unit !== 'unknown' && unit.state !== 'running')
+  return ready && !ended && connection.phase !== 'failed'
+}
+
+/** Milliseconds until it counts as available; 0 when it does, undefined while it does not serve. */
 export const availableIn = (
-  { ready, readySince }: PlannedInstance,
+  instance: PlannedInstance,
   { minReadySeconds }: RolloutStrategy,
   now: number,
 ): number | undefined => {
-  if (!ready) return undefined
+  const { readySince } = instance
+  if (!serves(instance)) return undefined
   // Either way: a clock that was set back is no reason to wait until it has caught up.
   const readyForMs = readySince === undefined ? Infinity : Math.abs(now - readySince)
   return Math.max(0, minReadySeconds * 1000 - readyForMs)

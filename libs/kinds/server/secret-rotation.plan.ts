@@ -30,7 +30,8 @@ const takesEffect = (situation: Situation, rotation: Rotation): boolean => {
   const { server, instances } = situation
   const given = instances.filter((instance) => isLive(instance) && instance.templateHash === server.templateHash)
   const failing = given.filter(({ failure, ready }) => failure !== undefined && !ready)
-  if (rotation.settleMs === undefined) return failing.length === given.length
+  // None of them can make anything of what it has: there is nothing left to keep. Once is no proof, anything may crash once.
+  if (rotation.settleMs === undefined) return failing.filter(({ failures }) => failures > 1).length === given.length
   // Something is wrong with what they were given, perhaps this; or a new instance is made anyway.
   if (failing.length > 0 || rollOut(situation).some(({ type }) => type === 'schedule')) return true
   return settlesIn(rotation, situation.now) === 0

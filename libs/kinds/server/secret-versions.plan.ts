@@ -5,10 +5,10 @@ import { referencesOf } from './server.kind'
 
 type Head = Pick<SecretVersions[string], 'uid' | 'version'>
 
-/** The current version where one reference follows it, else the highest that is pinned. */
+/** The current version where one reference follows it, or none that is pinned is there yet; else the highest that is pinned. */
 const versionOf = (references: readonly { version?: number }[], head: Head): number => {
   const pins = references.flatMap(({ version }) => version ?? [])
-  return pins.length < references.length ? head.version : Math.max(...pins)
+  return pins.length < references.length ? head.version : Math.min(head.version, Math.max(...pins))
 }
 
 /** The versions that a template's references come to; a secret that is not there is left out. */
@@ -25,14 +25,15 @@ export const resolveVersions = (template: InstanceTemplate, heads: ReadonlyMap<s
 
 /** The newest of what instances of one template were given. Versions only grow, so no clock has to be believed. */
 export const newestOf = (given: readonly SecretVersions[], current: SecretVersions): SecretVersions | undefined => {
-  const age = (secrets: SecretVersions) =>
+  const age = (secrets: SecretVersions, isCounted: (name: string, uid: string) => boolean) =>
     Object.entries(secrets)
-      .filter(([name, { uid }]) => (current[name]?.uid ?? uid) === uid)
+      .filter(([name, { uid }]) => isCounted(name, uid))
       .reduce((sum, [, { version }]) => sum + version, 0)
-  return given.reduce<SecretVersions | undefined>(
-    (newest, one) => (newest === undefined || age(one) > age(newest) ? one : newest),
-    undefined,
-  )
+  const isAlive = (name: string, uid: string) => (current[name]?.uid ?? uid) === uid
+  // What was made anew counts only between two that both have what was there before.
+  const newer = (a: SecretVersions, b: SecretVersions) =>
+    age(b, isAlive) - age(a, isAlive) || age(b, () => true) - age(a, () => true)
+  return [...given].sort(newer)[0]
 }
 
 /** What differs, in words; undefined when nothing does. What is not there any more is no change: who has it keeps it. */
