@@ -110,3 +110,7 @@ const checked = <E extends Entry>(entry: E, text: string, form: string): E => {
   if (wrong === undefined) return entry
   throw new DomainError('BadRequest', `"${text}" is no ${form}: ${wrong}`)
 }
+
+/** The object that an entry names, if it names one. */
+export const placeOf = ({ resource, name }: Pick<Entry, 'resource' | 'name'>): string | undefined =>
+  resource === undefined || name === undefined ? undefined : `${resource}/${name}`

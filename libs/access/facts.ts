@@ -1,4 +1,4 @@
-import { isRole, type Entry } from './entry'
+import { isRole, placeOf, type Entry } from './entry'
 import type { GroupEvent, Placed, PlacedEvent, RbacEvent, SubjectRef, UserEvent } from './events'
 import {
   canLogIn,
@@ -261,18 +261,10 @@ export class AccessFacts {
 
   private applyRbac(event: RbacEvent & Placed): void {
     const { uid } = event
-    this.forget(this.rbacs.get(uid))
-    if (event.type === 'RbacCreated') {
-      const { name, subjects, bindings, operations } = event.data
-      this.names.set(`Rbac/${name}`, uid)
-      const entries = [...bindings, ...operations].map((entry) => ({ entry, ...grantedBy(event) }))
-      this.rbacs.set(uid, { uid, name, subjects, entries })
-      for (const subject of subjects) this.rbacsOf.add(subject.uid, uid)
-      for (const place of placesIn(entries)) this.rbacsNaming.add(place, uid)
-      return this.forget(this.rbacs.get(uid))
-    }
+    if (event.type === 'RbacCreated') return this.createRbac(event)
     const rbac = this.rbacs.get(uid)
     if (!rbac) return
+    this.forget(rbac)
     if (event.type === 'RbacDeleted') {
       for (const subject of rbac.subjects) this.rbacsOf.remove(subject.uid, uid)
       for (const place of placesIn(rbac.entries)) this.rbacsNaming.remove(place, uid)
@@ -286,11 +278,19 @@ export class AccessFacts {
     if (event.type === 'RbacSubjectAdded') this.rbacsOf.add(event.data.uid, uid)
     if (event.type === 'RbacSubjectRemoved') this.rbacsOf.remove(event.data.uid, uid)
   }
-}
 
-/** The object that an entry names, if it names one. */
-const placeOf = ({ resource, name }: Pick<Entry, 'resource' | 'name'>): string | undefined =>
-  resource === undefined || name === undefined ? undefined : `${resource}/${name}`
+  private createRbac(event: Extract<RbacEvent, { type: 'RbacCreated' }> & Placed): void {
+    const { uid, data } = event
+    const { name, subjects, bindings, operations } = data
+    this.names.set(`Rbac/${name}`, uid)
+    const entries = [...bindings, ...operations].map((entry) => ({ entry, ...grantedBy(event) }))
+    const rbac = { uid, name, subjects, entries }
+    this.rbacs.set(uid, rbac)
+    for (const subject of subjects) this.rbacsOf.add(subject.uid, uid)
+    for (const place of placesIn(entries)) this.rbacsNaming.add(place, uid)
+    this.forget(rbac)
+  }
+}
 
 const placesIn = (entries: RbacFact['entries']): Set<string> =>
   new Set(entries.flatMap(({ entry }) => placeOf(entry) ?? []))
