@@ -2,6 +2,7 @@ import { Agent, request as httpRequest } from 'node:http'
 import type { ClientRequest, IncomingMessage, OutgoingHttpHeaders, RequestOptions } from 'node:http'
 import type { Problem } from '@mcpctl/contracts'
 import { ApiError, ConnectionError } from './errors'
+import { warningsOf } from './warnings'
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'DELETE'
 
@@ -38,8 +39,12 @@ export interface HttpOptions {
   /** Milliseconds that an answer may take; 30 s unless told, 0 for ever. */
   timeoutMs?: number | undefined
   onTrace?: ((trace: Trace) => void) | undefined
+  /** Told of each warning that comes with an answer. */
+  onWarning?: ((text: string) => void) | undefined
   /** Why changes are made: kept in the log with each of them. */
   reason?: string | undefined
+  /** Changes are made also where a field looks like a credential. */
+  allowCredentialLike?: boolean | undefined
   /** As whom the server is asked, with which groups besides his own. */
   impersonation?: { user: string; groups: readonly string[] } | undefined
 }
@@ -156,6 +161,7 @@ export class HttpClient {
   private async tryOnce(request: ApiRequest, body: string | undefined): Promise<Outcome> {
     try {
       const message = await this.attempt(request, body)
+      for (const text of warningsOf(message)) this.options.onWarning?.(text)
       if (isSuccess(message)) return { message }
       return {
         error: await this.refusal(message),
@@ -228,9 +234,7 @@ export class HttpClient {
       ...(impersonation && { 'impersonate-user': impersonation.user }),
       ...(impersonation?.groups.length && { 'impersonate-group': [...impersonation.groups] }),
       ...(mutates && reason !== undefined ? { 'x-mcpctl-reason': encodeURIComponent(reason) } : {}),
-      ...(body === undefined
-        ? {}
-        : { 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(body)) }),
+      ...(body !== undefined && { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }),
       ...request.headers,
     }
   }
@@ -239,6 +243,8 @@ export class HttpClient {
     const url = new URL(this.base.pathname.replace(/\/$/, '') + request.path, this.base)
     for (const [name, value] of Object.entries(request.query ?? {}))
       if (value !== undefined) url.searchParams.set(name, value)
+    if (this.options.allowCredentialLike && (request.method ?? 'GET') !== 'GET')
+      url.searchParams.set('allowCredentialLike', 'true')
     return url
   }
 

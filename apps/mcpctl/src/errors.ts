@@ -1,3 +1,4 @@
+import { maskCredentials } from '@mcpctl/contracts'
 import type { ErrorCode, FieldError, Problem } from '@mcpctl/contracts'
 import { ApiError, ConfigError, ConnectionError } from '@mcpctl/client'
 import { escapeText } from './output/escape'
@@ -278,9 +279,9 @@ const requestIds = (error: unknown): string[] => {
   return refusal instanceof ApiError && refusal.requestId ? [`request id: ${refusal.requestId}`] : []
 }
 
-/** What to print about an error, line by line. Text that came from outside cannot steer the terminal. */
+/** What to print about an error, line by line. Text that came from outside cannot steer the terminal, and a credential in it is not repeated. */
 export const errorLines = (error: unknown, verbosity = 0): string[] => {
   const stack = verbosity >= 9 && error instanceof Error && error.stack ? error.stack.split('\n') : []
   const lines = [...rawLines(error), ...(verbosity >= 1 ? requestIds(error) : []), ...stack]
-  return lines.flatMap((line) => line.split('\n')).map(escapeText)
+  return lines.flatMap((line) => maskCredentials(line).split('\n')).map(escapeText)
 }

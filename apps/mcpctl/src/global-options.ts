@@ -9,6 +9,10 @@ export const globalOptions: readonly [flags: string, description: string][] = [
   ['--as <user>', 'act as somebody else, with the rights that he has'],
   ['--as-group <groups>', 'with --as: with the rights of these groups too, separated by commas'],
   ['--reason <text>', 'why a change is made: kept in the log with it'],
+  [
+    '--allow-credential-like',
+    'make a change although a field looks like a credential; a Secret is the place for those',
+  ],
   ['-v, --v <level>', '0 to 9: 1 adds request ids to errors, 6 shows each request'],
   ['-y, --yes', 'answer yes to every question'],
   ['-q, --quiet', 'print no progress and no hints'],

@@ -1,3 +1,4 @@
+import { maskSecrets } from '@mcpctl/contracts'
 import { Client, loadContext } from '@mcpctl/client'
 import type { Context, Trace } from '@mcpctl/client'
 import { parseDuration } from './duration'
@@ -15,6 +16,7 @@ export interface GlobalFlags {
   as?: string
   asGroup?: string
   reason?: string
+  allowCredentialLike?: boolean
   v?: string
   yes?: boolean
   quiet?: boolean
@@ -57,9 +59,12 @@ export class Session {
     if (!this.connected) {
       const timeoutMs = this.askedTimeoutMs ?? defaultTimeoutMs
       const { reason, impersonation } = this
+      const { allowCredentialLike } = this.flags
       const { server, token } = this.context
       const onTrace = this.verbosity >= 6 ? (trace: Trace) => this.trace(trace) : undefined
-      this.connected = new Client({ server, token, timeoutMs, onTrace, reason, impersonation })
+      const onWarning = (text: string) => this.warn(text)
+      const options = { onTrace, onWarning, reason, impersonation, allowCredentialLike }
+      this.connected = new Client({ server, token, timeoutMs, ...options })
     }
     return this.connected
   }
@@ -162,6 +167,9 @@ export class Session {
   }
 
   private trace({ method, url, outcome, milliseconds }: Trace): void {
-    this.io.err(`${method} ${url} ${outcome} in ${milliseconds.toFixed(0)} ms\n`)
+    this.io.err(`${method} ${shownUrl(url)} ${outcome} in ${milliseconds.toFixed(0)} ms\n`)
   }
 }
+
+/** A name in a URL is whatever somebody has typed, and may be a secret. */
+const shownUrl = (url: string): string => url.replace(/[^/?&=]+/g, maskSecrets)

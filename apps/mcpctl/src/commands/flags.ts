@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { maskSecrets } from '@mcpctl/contracts'
 import { usage } from '../errors'
 
 /** Collects a flag that may be repeated. */
@@ -8,7 +9,7 @@ export const collect = (value: string, before: string[] | undefined): string[] =
 export const pairsOf = (words: readonly string[], flag: string): Record<string, string> => {
   const pairs = words.map((word): [string, string] => {
     const at = word.indexOf('=')
-    if (at < 1) throw usage(`${flag} needs NAME=VALUE${at === -1 ? `; "${word}" has no "="` : ''}`)
+    if (at < 1) throw usage(`${flag} needs NAME=VALUE${at === -1 ? `; "${maskSecrets(word)}" has no "="` : ''}`)
     return [word.slice(0, at), word.slice(at + 1)]
   })
   const names = pairs.map(([name]) => name)
@@ -20,7 +21,8 @@ export const pairsOf = (words: readonly string[], flag: string): Record<string, 
 /** A number, or undefined when the flag was not given. */
 export const numberOf = (text: string | undefined, flag: string): number | undefined => {
   if (text === undefined) return undefined
-  if (!/^-?\d{1,9}$/.test(text)) throw usage(`invalid argument "${text}" for ${flag}: must be a whole number`)
+  if (!/^-?\d{1,9}$/.test(text))
+    throw usage(`invalid argument "${maskSecrets(text)}" for ${flag}: must be a whole number`)
   return Number(text)
 }
 

@@ -1,6 +1,6 @@
 import { LineCounter, isMap, isNode, isScalar, isSeq, parseAllDocuments, visit } from 'yaml'
 import type { Document, Node, ParsedNode, YAMLMap } from 'yaml'
-import { didYouMean, findKind } from '@mcpctl/contracts'
+import { didYouMean, findKind, maskSecrets } from '@mcpctl/contracts'
 import type { Kind, Manifest, ManifestEntry } from '@mcpctl/contracts'
 import { kinds } from '@mcpctl/kinds/kinds'
 import { usage } from '../errors'
@@ -113,7 +113,7 @@ const kindOfKey = (file: File, key: unknown, word: string): Kind => {
   if (other && other.applyOrder === undefined)
     throw fault(file, key, `${other.plural} cannot be applied: the daemon makes them`)
   const near = other ? `; did you mean "${other.plural}"?` : didYouMean(word, known)
-  throw fault(file, key, `unknown key "${word}"${near || `; a manifest's keys are ${known.join(', ')}`}`)
+  throw fault(file, key, `unknown key "${maskSecrets(word)}"${near || `; a manifest's keys are ${known.join(', ')}`}`)
 }
 
 /** kubectl's form, one object per document, and what `--full` prints for one object. */
@@ -127,7 +127,7 @@ const wholeObject = (file: File, map: YAMLMap<ParsedNode, ParsedNode | null>): M
     throw fault(
       file,
       word,
-      `unknown kind "${name}"${didYouMean(
+      `unknown kind "${maskSecrets(name)}"${didYouMean(
         name,
         applicable.map((one) => one.name),
       )}`,
@@ -149,7 +149,7 @@ const documentObjects = (file: File): ManifestObject[] => {
   if (problem) {
     const { line } = file.counter.linePos(problem.pos[0])
     throw usage(
-      `${file.source.name}:${String(line)}: ${problem.message.split('\n')[0]?.replace(/ at line.*$/, '') ?? ''}`,
+      `${file.source.name}:${String(line)}: ${maskSecrets(problem.message.split('\n')[0]?.replace(/ at line.*$/, '') ?? '')}`,
     )
   }
   checkNodes(file)
