@@ -3,12 +3,14 @@ import { randomBytes } from 'node:crypto'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { inspect } from 'node:util'
 import { gunzipSync, gzipSync } from 'node:zlib'
-import { Canary } from './support/canary'
+import { Canary, Search } from './support/canary'
 
 const { value } = Canary.make()
-const canary = new Canary(value)
-const plain = Canary.plain()
+const canary = new Search({ here: new Canary(value) })
+const random = Canary.plain()
+const plain = new Search({ there: random })
 const bytes = Buffer.from(value)
 const inBase64 = (before: string, encoding: 'base64' | 'base64url' = 'base64') =>
   Buffer.from(`${before}${value}and more`).toString(encoding)
@@ -27,6 +29,8 @@ const written: [form: string, how: string, text: string | Buffer][] = [
   ['base64, alignment 2', 'for URLs', inBase64('abcde', 'base64url')],
   ['hexadecimal', 'as PostgreSQL shows bytea', `\\x${bytes.toString('hex')}`],
   ['hexadecimal', 'in capitals', bytes.toString('hex').toUpperCase()],
+  ['byte by byte', 'by inspect', inspect({ bytes })],
+  ['byte by byte', 'by JSON.stringify', JSON.stringify({ bytes })],
   ['URL-escaped', 'in a path', encodeURIComponent(value)],
   ['URL-escaped', 'in a query', new URLSearchParams({ q: value }).toString()],
   ['URL-escaped', 'byte by byte', bytes.toString('hex').replace(/../g, '%$&')],
@@ -56,17 +60,26 @@ describe('the search for a canary', () => {
 
   it('finds one of letters and digits in each of the forms that it has', () => {
     const forms = (text: string) => plain.in(text, 'here').map(({ form }) => form)
-    expect(forms(plain.value)).toEqual(['raw', 'first 8', 'last 8'])
-    expect(forms(unicode(plain.value))).toEqual(['JSON-escaped'])
+    expect(forms(random.value)).toEqual(['raw', 'first 8', 'last 8'])
+    expect(forms(unicode(random.value))).toEqual(['JSON-escaped'])
     for (const before of ['', 'a', 'ab'])
-      expect(forms(Buffer.from(`${before}${plain.value}`).toString('base64'))).toHaveLength(1)
+      expect(forms(Buffer.from(`${before}${random.value}`).toString('base64'))).toHaveLength(1)
+  })
+
+  it('tells several apart, each at its first place', () => {
+    const both = new Search({ here: new Canary(value), there: random })
+    const hits = both.in(`${random.value} ${value} ${random.value}`, 'a text').filter(({ form }) => form === 'raw')
+    expect(hits).toEqual([
+      { canary: 'there', where: 'a text', form: 'raw', at: 0 },
+      { canary: 'here', where: 'a text', form: 'raw', at: 33 },
+    ])
   })
 
   it('finds nothing where there is nothing', () => {
     expect(canary.in(randomBytes(1024 * 1024), 'here')).toEqual([])
     expect(canary.in(gzipSync(value), 'here')).toEqual([])
     expect(canary.in(gunzipSync(gzipSync(value)), 'here')).not.toEqual([])
-    expect(Canary.make().in(value, 'here')).toEqual([])
+    expect(new Search({ other: Canary.make() }).in(value, 'here')).toEqual([])
   })
 
   it('makes values of 32 characters, no two alike', () => {
@@ -87,7 +100,7 @@ describe('the search for a canary', () => {
         expect((await canary.inFile(path, 128)).map((hit) => hit.form)).toContain(form)
       }
     await writeFile(path, Buffer.concat([Buffer.alloc(777), bytes]))
-    expect(await canary.inFile(path, 64)).toContainEqual({ where: path, form: 'raw', at: 777 })
+    expect(await canary.inFile(path, 64)).toContainEqual({ canary: 'here', where: path, form: 'raw', at: 777 })
     expect(await canary.inFile(join(directory, 'absent'))).toEqual([])
   })
 

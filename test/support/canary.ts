@@ -2,8 +2,9 @@ import { randomInt } from 'node:crypto'
 import { open, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 
-/** Where a canary was found, and in which form. */
+/** Where a canary was found, which and in which form. */
 export interface Hit {
+  canary: string
   where: string
   form: string
   at: number
@@ -66,6 +67,7 @@ const formsOf = (value: string): [name: string, forms: (string | Buffer)[]][] =>
       [base64(bytes, offset), base64(bytes, offset).replaceAll('+', '-').replaceAll('/', '_')],
     ]),
     ['hexadecimal', hex(bytes)],
+    ['byte by byte', [bytes.toString('hex').replace(/..(?=.)/g, '$& '), [...bytes].join(','), [...bytes].join(', ')]],
     [
       'URL-escaped',
       [
@@ -83,18 +85,9 @@ const formsOf = (value: string): [name: string, forms: (string | Buffer)[]][] =>
   ]
 }
 
-/** A value that exists nowhere else, and the search for it in every form in which it might get out. */
+/** A value that exists nowhere else. */
 export class Canary {
-  private readonly needles: { form: string; bytes: Buffer }[]
-  private readonly longest: number
-
-  constructor(readonly value: string) {
-    const seen = new Set<string>()
-    this.needles = formsOf(value)
-      .flatMap(([form, forms]) => forms.map((each) => ({ form, bytes: Buffer.from(each) })))
-      .filter(({ bytes }) => !seen.has(bytes.toString('latin1')) && seen.add(bytes.toString('latin1')))
-    this.longest = Math.max(...this.needles.map(({ bytes }) => bytes.length))
-  }
+  constructor(readonly value: string) {}
 
   /** 32 characters; each of the escaped forms differs from the raw one, and so do the first and last 8 from anything else. */
   static make(): Canary {
@@ -105,14 +98,48 @@ export class Canary {
   static plain(): Canary {
     return new Canary(row(32))
   }
+}
+
+interface Needle {
+  canary: string
+  form: string
+  bytes: Buffer
+}
+
+const needlesOf = ([name, { value }]: [string, Canary]): Needle[] => {
+  const seen = new Set<string>()
+  return formsOf(value)
+    .flatMap(([form, forms]) => forms.map((each) => ({ canary: name, form, bytes: Buffer.from(each) })))
+    .filter(({ bytes }) => !seen.has(bytes.toString('latin1')) && seen.add(bytes.toString('latin1')))
+}
+
+/** The search for canaries in every form in which they might get out. */
+export class Search {
+  private readonly byStart = new Map<number, Needle[]>()
+  /** By the first two bytes: most places are passed over at one look. */
+  private readonly starts = new Uint8Array(0x10000)
+  private readonly longest: number
+
+  constructor(canaries: Record<string, Canary>) {
+    const needles = Object.entries(canaries).flatMap(needlesOf)
+    this.longest = Math.max(...needles.map(({ bytes }) => bytes.length))
+    for (const needle of needles) {
+      const start = needle.bytes.readUInt32BE(0)
+      this.byStart.set(start, [...(this.byStart.get(start) ?? []), needle])
+      this.starts[needle.bytes.readUInt16BE(0)] = 1
+    }
+  }
 
   /** Every form that is found, at its first place. */
-  in(bytes: Buffer | string, where: string): Hit[] {
-    const buffer = typeof bytes === 'string' ? Buffer.from(bytes) : bytes
-    return this.needles.flatMap(({ form, bytes: needle }) => {
-      const at = buffer.indexOf(needle)
-      return at === -1 ? [] : [{ where, form, at }]
-    })
+  in(text: Buffer | string, where: string): Hit[] {
+    const bytes = typeof text === 'string' ? Buffer.from(text) : text
+    const hits = new Map<string, Hit>()
+    for (let at = 0; at + 4 <= bytes.length; at++) {
+      if (this.starts[((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0)] === 0) continue
+      for (const needle of this.byStart.get(bytes.readUInt32BE(at)) ?? [])
+        if (isAt(bytes, at, needle.bytes)) keep(hits, { canary: needle.canary, where, form: needle.form, at })
+    }
+    return [...hits.values()]
   }
 
   /** The same in a file of any size. One that is gone holds nothing. */
@@ -126,8 +153,7 @@ export class Canary {
         const { bytesRead, buffer } = await file.read(Buffer.alloc(chunk), 0, chunk, at)
         if (bytesRead === 0) return [...hits.values()]
         const seen = Buffer.concat([kept, buffer.subarray(0, bytesRead)])
-        for (const hit of this.in(seen, path))
-          if (!hits.has(hit.form)) hits.set(hit.form, { ...hit, at: at - kept.length + hit.at })
+        for (const hit of this.in(seen, path)) keep(hits, { ...hit, at: at - kept.length + hit.at })
         at += bytesRead
         kept = seen.subarray(Math.max(0, seen.length - this.longest + 1))
       }
@@ -145,6 +171,14 @@ export class Canary {
     for (const { path } of files) hits.push(...(await this.inFile(path)))
     return { files: files.length, hits }
   }
+}
+
+const isAt = (bytes: Buffer, at: number, wanted: Buffer): boolean =>
+  at + wanted.length <= bytes.length && bytes.compare(wanted, 0, wanted.length, at, at + wanted.length) === 0
+
+const keep = (hits: Map<string, Hit>, hit: Hit): void => {
+  const key = `${hit.canary} ${hit.form}`
+  if (!hits.has(key)) hits.set(key, hit)
 }
 
 const unlessGone = async (error: NodeJS.ErrnoException): Promise<undefined> => {
