@@ -1,5 +1,6 @@
 import type {
   AccessChangeRecord,
+  DirectConfig,
   Manifest,
   ManifestEntry,
   RebuildStatus,
@@ -82,6 +83,8 @@ export interface DaemonStatus {
   projectors: ProjectorStatus[]
   drivers: { name: string; available: boolean; isolated: boolean; message?: string }[]
   database: { embedded: boolean; version: string }
+  /** Whether secrets can be opened: `ready`, or why not. Absent in answers of older daemons. */
+  keys?: { state: string; kek?: string; message?: string }
 }
 
 export interface RevealedSecret {
@@ -187,6 +190,11 @@ export class Client {
         ...(resourceVersion === undefined ? {} : { headers: { 'if-match': quoted(resourceVersion) } }),
       }),
     )
+  }
+
+  /** How a client runs the server itself. */
+  async directConfig(server: string): Promise<DirectConfig> {
+    return this.body(this.http.request<DirectConfig>({ path: `${objectPath('servers', server)}/config` }))
   }
 
   /** Applies the bundle whole or not at all; with `dryRun` it is decided and nothing is written. */
