@@ -1,4 +1,4 @@
-import { isRole, placeOf, type Entry } from './entry'
+import { isRole, objectOf, type Entry } from './entry'
 import type { GroupEvent, Placed, PlacedEvent, RbacEvent, SubjectRef, UserEvent } from './events'
 import {
   canLogIn,
@@ -249,9 +249,9 @@ export class AccessFacts {
 
   /** After an entry was granted or revoked: whether the binding names that object still. */
   private nameAgain({ uid, entries }: RbacFact, entry: Entry): void {
-    const place = placeOf(entry)
+    const place = objectOf(entry)
     if (place === undefined) return
-    if (entries.some((each) => placeOf(each.entry) === place)) this.rbacsNaming.add(place, uid)
+    if (entries.some((each) => objectOf(each.entry) === place)) this.rbacsNaming.add(place, uid)
     else this.rbacsNaming.remove(place, uid)
   }
 
@@ -293,7 +293,7 @@ export class AccessFacts {
 }
 
 const placesIn = (entries: RbacFact['entries']): Set<string> =>
-  new Set(entries.flatMap(({ entry }) => placeOf(entry) ?? []))
+  new Set(entries.flatMap(({ entry }) => objectOf(entry) ?? []))
 
 const isUserEvent = (event: PlacedEvent): event is UserEvent & Placed =>
   /^(User|Password|SetupCode|Token)/.test(event.type)
