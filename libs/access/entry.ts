@@ -112,5 +112,5 @@ const checked = <E extends Entry>(entry: E, text: string, form: string): E => {
 }
 
 /** The object that an entry names, if it names one. */
-export const namedBy = ({ resource, name }: Pick<Entry, 'resource' | 'name'>): string | undefined =>
+export const objectOf = ({ resource, name }: Pick<Entry, 'resource' | 'name'>): string | undefined =>
   resource === undefined || name === undefined ? undefined : `${resource}/${name}`
