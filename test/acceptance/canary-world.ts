@@ -6,7 +6,7 @@ import type { ResourceObject } from '@mcpctl/contracts'
 import { execute, program, until, type Answer } from '../support/binaries'
 import { Canary, Search, type Hit } from '../support/canary'
 import { InputsRegistry } from '../support/inputs-package'
-import { Sandbox } from '../support/mcpd-process'
+import { Sandbox, type SandboxOptions } from '../support/mcpd-process'
 
 /** One request and its whole answer, headers included. */
 export interface Asked {
@@ -89,10 +89,10 @@ export class CanaryWorld {
     readonly evidence: string,
   ) {}
 
-  static async create(): Promise<CanaryWorld> {
+  static async create({ env = {}, ...options }: SandboxOptions = {}): Promise<CanaryWorld> {
     const registry = await InputsRegistry.open()
-    const env = { ...registry.env(), MCPD_LOG_LEVEL: 'trace', MCPD_SECRET_SETTLE: '1' }
-    const sandbox = await Sandbox.create({ sharedPackages: false, env })
+    const whole = { ...registry.env(), MCPD_LOG_LEVEL: 'trace', MCPD_SECRET_SETTLE: '1', ...env }
+    const sandbox = await Sandbox.create({ ...options, sharedPackages: false, env: whole })
     // PostgreSQL runs as another user under root, and has temporary files too.
     for (const name of ['tmp', 'home']) {
       await mkdir(join(sandbox.directory, name))

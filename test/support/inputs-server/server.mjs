@@ -1,7 +1,12 @@
 #!/usr/bin/env node
 /** An MCP server over stdio, without dependencies, whose tools show what it was given. */
 import { readFileSync, statSync } from 'node:fs'
+import { basename } from 'node:path'
 import { createInterface } from 'node:readline'
+
+/** Ends at once when a variable has the value that this one names, as a program does that cannot do with what it was given. */
+const { REFUSED } = process.env
+if (Object.entries(process.env).some(([name, value]) => name !== 'REFUSED' && value === REFUSED)) process.exit(1)
 
 const text = (value) => ({ type: 'text', text: value })
 const stringArgument = (name) => ({ type: 'object', properties: { [name]: { type: 'string' } }, required: [name] })
@@ -27,6 +32,13 @@ const tools = {
       process.stderr.write(
         `${name} is ${value}, ${JSON.stringify({ value })}, ${Buffer.from(value).toString('base64')}\n`,
       )
+      return 'written'
+    },
+  },
+  'log-file': {
+    inputSchema: stringArgument('path'),
+    run: ({ path }) => {
+      process.stderr.write(`${basename(path)} is ${readFileSync(path)}\n`)
       return 'written'
     },
   },
