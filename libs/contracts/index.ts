@@ -1,6 +1,7 @@
 export * from './admin'
 export * from './authz'
 export * from './credential-like'
+export * from './direct'
 export * from './equal'
 export * from './errors'
 export * from './kind'

@@ -91,7 +91,7 @@ export const commandEntries: readonly CommandEntry[] = [
   },
   {
     name: 'config',
-    summary: 'Show contexts and choose the current one',
+    summary: 'Show contexts, choose one, set up an AI client',
     group: other,
     load: () => import('./commands/config'),
   },

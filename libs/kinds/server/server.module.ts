@@ -2,6 +2,7 @@ import { Module } from '@nestjs/common'
 import { serverNamePattern } from '@mcpctl/contracts'
 import { defineResource } from '@mcpctl/resource'
 import { ApplyServer, DeleteServer, serverHandlers } from './server.commands'
+import { ServerConfigController } from './server-config.controller'
 import { ServerController } from './server.controller'
 import { serverDecider } from './server.decider'
 import { serverKind } from './server.kind'
@@ -23,7 +24,7 @@ const server = defineResource({
 })
 
 @Module({
-  controllers: [ServerController],
+  controllers: [ServerController, ServerConfigController],
   providers: [...serverHandlers, ServerSaga, ServerReconciler],
   exports: [ServerReconciler],
 })

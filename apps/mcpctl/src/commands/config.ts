@@ -9,6 +9,7 @@ import { toJson } from '../output/bundle'
 import { parseFormat } from '../output/format'
 import { formatTable } from '../output/table'
 import type { Session } from '../session'
+import { defineConfigClients } from './config-client'
 
 const formats = ['yaml', 'json'] as const
 
@@ -76,7 +77,7 @@ const printCurrent = (session: Session): void => {
 }
 
 export const define = (command: Command, open: OpenSession): void => {
-  command.usage('view | get-contexts | use-context NAME | current-context')
+  command.usage('view | get-contexts | use-context NAME | current-context | CLIENT (--project NAME | --direct SERVER)')
   const viewing = command.command('view').summary('Show the configuration, tokens hidden')
   viewing
     .option('-o, --output <format>', formats.join('|'), 'yaml')
@@ -92,4 +93,5 @@ export const define = (command: Command, open: OpenSession): void => {
   using.action((name: string) => useContext(open(using), name))
   const printing = command.command('current-context').summary('Print the name of the current context')
   printing.action(() => printCurrent(open(printing)))
+  defineConfigClients(command, open)
 }
