@@ -1,9 +1,13 @@
 import type { IncomingMessage } from 'node:http'
 import type {
+  KeysStatus,
   ModelStatus,
   ParkedEvent,
   Problem,
   RebuildAnswer,
+  RetireAnswer,
+  RewrapAnswer,
+  RotateAnswer,
   Settled,
   VerifyProgress,
   VerifyReport,
@@ -65,6 +69,25 @@ export class Admin {
     return this.post(`models/${segment(name)}/rebuild`)
   }
 
+  async keys(): Promise<KeysStatus> {
+    return (await this.http.request<KeysStatus>({ path: `${root}/keys` })).body
+  }
+
+  /** Makes a new key-encryption key and has data keys wrapped anew with it. */
+  rotateKeys({ dryRun = false } = {}): Promise<RotateAnswer> {
+    return this.post('keys:rotate', dryRun)
+  }
+
+  /** Has data keys wrapped anew that are not under the current key-encryption key; `keys` tells how far it is. */
+  rewrapKeys({ dryRun = false } = {}): Promise<RewrapAnswer> {
+    return this.post('keys:rewrap', dryRun)
+  }
+
+  /** Forgets key-encryption keys that wrap nothing. */
+  retireKeys({ dryRun = false } = {}): Promise<RetireAnswer> {
+    return this.post('keys:retire', dryRun)
+  }
+
   /** Checks the log and every read model. Throws `ConnectionError` with code `TIMEOUT` when it takes longer than it may. */
   async verify(options: VerifyOptions = {}): Promise<VerifyReport> {
     const { timeoutMs = 0 } = options
@@ -95,8 +118,9 @@ export class Admin {
     }
   }
 
-  private async post<T>(path: string): Promise<T> {
-    return (await this.http.request<T>({ method: 'POST', path: `${root}/${path}` })).body
+  private async post<T>(path: string, dryRun = false): Promise<T> {
+    const query = { dryRun: dryRun ? 'All' : undefined }
+    return (await this.http.request<T>({ method: 'POST', path: `${root}/${path}`, query })).body
   }
 }
 

@@ -55,6 +55,64 @@ export interface RebuildAnswer {
   version: number
 }
 
+/** A key-encryption key, by its name. */
+export interface KeyEncryptionKey {
+  id: string
+  /** RFC 3339. */
+  createdAt: string
+  /** The daemon that was asked holds it. */
+  present: boolean
+  /** New data keys are wrapped with it. */
+  current: boolean
+  /** Data keys that it wraps. */
+  dataKeys: number
+}
+
+/** How the daemon that was asked wraps data keys anew, or has done since it was started. */
+export interface RewrapStatus {
+  running: boolean
+  /** Data keys that it has wrapped anew. */
+  done: number
+  /** Those that it could not. */
+  failed: number
+  /** The first of those: uid of the secret and version. */
+  failing: string[]
+  /** What stood in its way the last time; it goes on trying. */
+  lastError?: string
+}
+
+/** Whether secrets can be opened, and with what. */
+export interface KeysStatus {
+  state: 'ready' | 'KekMissing' | 'KekWrong'
+  /** Why it is not ready, and what to do. */
+  message?: string
+  /** Where the key-encryption keys are kept. */
+  place: string
+  /** The last one is current. */
+  keks: KeyEncryptionKey[]
+  /** Data keys that are not under the current one yet. */
+  stale: number
+  rewrap?: RewrapStatus
+}
+
+export type RotateAnswer = {
+  from: string
+  /** Absent when it was a dry run. */
+  to?: string
+  /** Data keys to wrap anew. */
+  stale: number
+}
+
+export type RewrapAnswer = {
+  /** Data keys to wrap anew. */
+  stale: number
+}
+
+export type RetireAnswer = {
+  /** Ids of key-encryption keys that are kept no more. */
+  retired: string[]
+}
+
 /** How far a verification has come. */
 export interface VerifyProgress {
   /** `log`, or the name of a read model. */

@@ -9,8 +9,10 @@ import { RequestRunner, Resources, ResourceWriter } from '@mcpctl/resource'
 import { Drivers } from '@mcpctl/runtime'
 import { Vault } from '@mcpctl/vault'
 import type { Logger } from 'pino'
+import { KeysController } from './admin/keys.controller'
 import { ModelsController } from './admin/models.controller'
 import { ParkedController } from './admin/parked.controller'
+import { Rewrapping } from './admin/rewrapping'
 import { VerifyController } from './admin/verify.controller'
 import { AuthzController } from './authz/authz.controller'
 import { Daemon } from './daemon'
@@ -52,6 +54,7 @@ export const controllers = [
   ApplyController,
   ParkedController,
   ModelsController,
+  KeysController,
   VerifyController,
   AuthzController,
   McpController,
@@ -96,6 +99,7 @@ export class AppModule {
       { provide: Vault, useValue: store.vault },
       { provide: OpenStreams, useValue: streams },
       { provide: RolloutPace, useValue: pace },
+      { provide: Rewrapping, useValue: new Rewrapping(store, logger) },
       ResourceWriter,
       Watches,
       ApiDescription,

@@ -7,6 +7,7 @@ import { openDrivers, type Drivers } from '@mcpctl/runtime'
 import { NestFactory } from '@nestjs/core'
 import type { NestFastifyApplication } from '@nestjs/platform-fastify'
 import type { Logger } from 'pino'
+import { Rewrapping } from './admin/rewrapping'
 import { AppModule } from './app.module'
 import type { Config } from './config'
 import { Daemon } from './daemon'
@@ -124,6 +125,7 @@ export const serve = async (parts: Parts): Promise<{ address: string; setup: Set
   const { adminUser, writeContext: file, databaseUrl } = config
   const setup = await ensureAdmin(store, tokens, { address, file, adminUser, embedded: databaseUrl === undefined })
   parts.stopCare = takeCare(parts, setup.file)
+  await app.get(Rewrapping).resume()
   // Whoever finds the address finds a token that is valid already.
   daemon.announce(address)
   return { address, setup }
@@ -141,9 +143,11 @@ export const close = async (parts: Parts, leader: Leader | undefined, { all }: {
   const { store, drivers, connections, daemon, app, logger } = parts
   daemon.isEnding = true
   parts.stopCare?.()
+  const rewrapping = app.get(Rewrapping)
   const steps: [string, () => unknown][] = [
     ['the door', () => Promise.race([app.close(), delay(GOODBYE_MS, undefined, { ref: false })])],
     ['leadership', () => leader?.stop()],
+    ['the wrapping of data keys', () => rewrapping.stop()],
     ['the instances', () => (all ? stopUnits(drivers, () => true) : undefined)],
     ['the connections', () => connections.close()],
     ['the drivers', () => drivers.close()],

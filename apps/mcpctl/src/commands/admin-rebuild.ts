@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { Admin, ConnectionError } from '@mcpctl/client'
+import { Admin } from '@mcpctl/client'
 import type { ModelStatus, RebuildAnswer } from '@mcpctl/contracts'
 import type { OpenSession } from '../command-file'
 import { CliError, exit, isReason, throwAll } from '../errors'
@@ -8,15 +8,10 @@ import { toJson } from '../output/bundle'
 import { parseFormat } from '../output/format'
 import { Progress } from '../output/progress'
 import type { Session } from '../session'
+import { askPatiently, pause, pollMs } from './away'
 import { shareText } from './rebuild-text'
 
 const formats = ['text', 'json', 'yaml'] as const
-
-const pollMs = 300
-/** A daemon that is started anew in between is waited for so long. */
-const awayMs = 30_000
-
-const pause = (milliseconds: number) => new Promise<void>((resolve) => setTimeout(resolve, milliseconds))
 
 export interface RebuildRequest {
   /** All models when there is none. */
@@ -56,21 +51,8 @@ const stateText = ({ name, head, rebuild }: ModelStatus): string => {
   return `model ${name}: ${state}, ${shareText(rebuild.position, head)}${speed}${trouble}`
 }
 
-/** How the model stands; a daemon that is away is waited for a while. */
-const look = async (session: Session, name: string, progress: Progress): Promise<ModelStatus> => {
-  const deadline = performance.now() + awayMs
-  for (;;) {
-    try {
-      return await new Admin(session.client.http).model(name)
-    } catch (error) {
-      const isAway = error instanceof ConnectionError || isReason(error, 'Unavailable')
-      if (!isAway || performance.now() > deadline) throw error
-      progress.update(`model ${name}: the daemon is away`)
-      await pause(pollMs)
-      session.reconnect()
-    }
-  }
-}
+const look = (session: Session, name: string, progress: Progress): Promise<ModelStatus> =>
+  askPatiently(session, progress, `model ${name}`, () => new Admin(session.client.http).model(name))
 
 const failed = ({ name, version, rebuild }: ModelStatus): CliError => {
   const why = rebuild?.lastError ?? 'the log of mcpd says why'

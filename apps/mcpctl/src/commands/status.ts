@@ -17,6 +17,11 @@ const leaderText = ({ leader }: DaemonStatus): string => {
   return leader.address ? leader.address : '<none>'
 }
 
+const keysRow = ({ keys }: DaemonStatus): string[][] => {
+  if (!keys) return []
+  return [['Keys:', keys.state === 'ready' ? `ready (kek ${keys.kek ?? ''})` : `${keys.state}: ${keys.message ?? ''}`]]
+}
+
 /** What is being rebuilt beside the models that are read; empty when nothing is. */
 const rebuildsText = ({ projectors, store }: DaemonStatus): string => {
   const rows = projectors.flatMap(({ name, rebuild }) =>
@@ -39,6 +44,7 @@ const statusText = (status: DaemonStatus, context: { name: string; server: strin
     ['Daemon:', `mcpd ${status.version}, pid ${String(daemon.pid)}, up ${age(daemon.startedAt, now)}`],
     ['Leader:', leaderText(status)],
     ['Database:', `PostgreSQL ${database.version}${database.embedded ? ', embedded' : ''}`],
+    ...keysRow(status),
     ['Store:', `${store.id}, epoch ${String(store.epoch)}, position ${String(store.position)}`],
   ])
   const drivers = formatTable([

@@ -7,6 +7,7 @@ import { AskedBy, Authorize, type Asked } from '@mcpctl/resource'
 import { STORE, type Store } from '../store/store'
 import { answers, refusals } from './admin.openapi'
 import { OperatorLog, refuseBody } from './operator-log'
+import { processorEvents, type ProcessorEventType } from './processor-events'
 
 const shown = ({ position, head, rebuild, ...status }: Awaited<ReturnType<typeof modelStatus>>): ModelStatus => ({
   ...status,
@@ -20,10 +21,10 @@ const shown = ({ position, head, rebuild, ...status }: Awaited<ReturnType<typeof
 @Controller('api/v1/admin/models')
 @ApiDefaultResponse(refusals)
 export class ModelsController {
-  private readonly operators: OperatorLog
+  private readonly operators: OperatorLog<ProcessorEventType>
 
   constructor(@Inject(STORE) private readonly store: Store) {
-    this.operators = new OperatorLog(store.log)
+    this.operators = new OperatorLog(store.log, processorEvents)
   }
 
   @Get()
@@ -53,9 +54,9 @@ export class ModelsController {
     return this.operators.once(asked, () =>
       inTransaction(this.store.pool, async (tx) => {
         const version = await requestRebuild(tx, model)
-        const data = { version }
+        const data = { processor: name, version }
         const answer = { name, version }
-        return this.operators.record(tx, asked, { processor: name, type: 'RebuildRequested', data, answer })
+        return this.operators.record(tx, asked, { to: name, type: 'RebuildRequested', data, answer })
       }),
     )
   }

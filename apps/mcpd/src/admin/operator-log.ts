@@ -1,21 +1,30 @@
 import { DomainError } from '@mcpctl/contracts'
-import { schemaVersionOf, type JsonObject, type NewEvent, type PostgresEventLog } from '@mcpctl/event-store'
+import {
+  schemaVersionOf,
+  type EventTypes,
+  type JsonObject,
+  type NewEvent,
+  type PostgresEventLog,
+} from '@mcpctl/event-store'
 import type { Asked } from '@mcpctl/resource'
 import type { PoolClient } from 'pg'
 import { v7 as uuidv7 } from 'uuid'
-import { processorEvents } from './processor-events'
 
-/** What was done to a processor, and what is answered when the same request comes again. */
-export interface Act<R extends JsonObject> {
-  processor: string
-  type: keyof typeof processorEvents.events
+/** What was done to something, and what is answered when the same request comes again. */
+export interface Act<Type extends string, R extends JsonObject> {
+  /** What it was done to: names the stream. */
+  to: string
+  type: Type
   data: JsonObject
   answer: R
 }
 
 /** Records what operators do in the transaction in which it is done, so that neither is there without the other. */
-export class OperatorLog {
-  constructor(private readonly log: PostgresEventLog) {}
+export class OperatorLog<Type extends string> {
+  constructor(
+    private readonly log: Pick<PostgresEventLog, 'appendWithin' | 'command'>,
+    private readonly events: EventTypes<Type>,
+  ) {}
 
   /**
    * Runs `act`, unless the same request was answered before: then its answer comes again. Throws BadRequest for a dry run,
@@ -36,14 +45,13 @@ export class OperatorLog {
   }
 
   /** Appends the event and keeps the answer, as the last statement of the transaction. Throws when that is refused; the caller takes all of it back. */
-  async record<R extends JsonObject>(tx: PoolClient, asked: Asked, act: Act<R>): Promise<R> {
-    const { processor, type, data, answer } = act
+  async record<R extends JsonObject>(tx: PoolClient, asked: Asked, act: Act<Type, R>): Promise<R> {
+    const { to, type, data, answer } = act
     const meta = { ...asked.meta, ...(asked.command && { commandId: asked.command.id }) }
-    const schemaVersion = schemaVersionOf(processorEvents, type)
-    const event: NewEvent = { id: uuidv7(), type, schemaVersion, data: { processor, ...data }, meta }
-    const { category } = processorEvents
+    const event: NewEvent = { id: uuidv7(), type, schemaVersion: schemaVersionOf(this.events, type), data, meta }
+    const { category } = this.events
     const verdict = await this.log.appendWithin(tx, {
-      streams: [{ streamId: `${category}-${processor}`, category, expected: 'any', events: [event] }],
+      streams: [{ streamId: `${category}-${to}`, category, expected: 'any', events: [event] }],
       ...(asked.command && { command: { ...asked.command, result: answer } }),
     })
     if (verdict.status === 'ok') return answer

@@ -6,6 +6,7 @@ import { AskedBy, Authorize, type Asked } from '@mcpctl/resource'
 import { STORE, type Store } from '../store/store'
 import { answers, refusals } from './admin.openapi'
 import { OperatorLog, refuseBody } from './operator-log'
+import { processorEvents, type ProcessorEventType } from './processor-events'
 
 interface Path {
   processor: string
@@ -34,10 +35,10 @@ const positionOf = (text: string): bigint => {
 @Controller('api/v1/admin/parked')
 @ApiDefaultResponse(refusals)
 export class ParkedController {
-  private readonly operators: OperatorLog
+  private readonly operators: OperatorLog<ProcessorEventType>
 
   constructor(@Inject(STORE) private readonly store: Store) {
-    this.operators = new OperatorLog(store.log)
+    this.operators = new OperatorLog(store.log, processorEvents)
   }
 
   @Get()
@@ -97,8 +98,8 @@ export class ParkedController {
         const answer = settled(replay)
         // What was thrown may quote an event.
         const stoppedAt = answer.stoppedAt && { stoppedAt: answer.stoppedAt.position }
-        const data = { position: path.position, applied: answer.applied, ...stoppedAt }
-        await this.operators.record(tx, asked, { processor, type, data, answer })
+        const data = { processor, position: path.position, applied: answer.applied, ...stoppedAt }
+        await this.operators.record(tx, asked, { to: processor, type, data, answer })
       }
       const act = type === 'ParkedEventSkipped' ? parked.skip.bind(parked) : parked.retry.bind(parked)
       return settled(await act(processor, position, record))

@@ -9,3 +9,5 @@ export const processorEvents = {
     ParkedEventSkipped: [],
   },
 } satisfies EventTypes
+
+export type ProcessorEventType = keyof typeof processorEvents.events

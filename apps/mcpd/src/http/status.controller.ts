@@ -32,12 +32,13 @@ export class StatusController {
   @Get('status')
   async status() {
     const { store, daemon } = this
-    const [head, projector, drivers, leader, { rows }] = await Promise.all([
+    const [head, projector, drivers, leader, { rows }, keys] = await Promise.all([
       store.log.head(),
       projectorStatus(store),
       this.drivers.status(),
       daemon.leader(),
       store.pool.query<{ version: string }>(`select current_setting('server_version') as version`),
+      store.vault.state(),
     ])
     return {
       version,
@@ -47,6 +48,7 @@ export class StatusController {
       projectors: [projector],
       drivers,
       database: { embedded: store.embedded, version: rows[0]?.version ?? 'unknown' },
+      keys: keys.status === 'ready' ? { state: 'ready', kek: keys.kek } : { state: keys.reason, message: keys.message },
     }
   }
 

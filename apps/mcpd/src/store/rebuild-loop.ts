@@ -4,6 +4,7 @@ import { Builder, modelStatus, requestRebuild, type RebuildableModel } from '@mc
 import { inTransaction } from '@mcpctl/postgres'
 import type { Logger } from 'pino'
 import { OperatorLog } from '../admin/operator-log'
+import { processorEvents } from '../admin/processor-events'
 import type { Store } from './store'
 
 const FIRST_PAUSE_MS = 100
@@ -85,12 +86,12 @@ export class RebuildLoop {
       await inTransaction(pool, async (tx) => {
         const version = await requestRebuild(tx, model)
         const done = {
-          processor: model.name,
+          to: model.name,
           type: 'RebuildRequested',
-          data: { version },
+          data: { processor: model.name, version },
           answer: { version },
         } as const
-        await new OperatorLog(log).record(tx, { meta }, done)
+        await new OperatorLog(log, processorEvents).record(tx, { meta }, done)
       })
     } catch (error) {
       // Somebody was faster.
