@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common'
-import { Undecryptable } from '@mcpctl/event-store'
+import { Forgotten, Undecryptable } from '@mcpctl/event-store'
 import { Objects } from '@mcpctl/read-model'
 import {
   RequestRunner,
@@ -47,13 +47,14 @@ export class SecretOpening implements SecretReader {
     version?: number,
   ): Promise<SecretSnapshot | 'NotFound' | 'NoSuchVersion'> {
     const uid = 'uid' in wanted ? wanted.uid : await this.uidOf(wanted.name)
-    const secret = uid === undefined ? undefined : await this.stateOf(uid)
+    const secret = await this.stateOf(uid)
     if (uid === undefined || !secret) return 'NotFound'
     const asked = version ?? secret.version
     if (asked < 1 || asked > secret.version) return 'NoSuchVersion'
     const destroyed = secret.destroyed[asked]
     if (destroyed) return { uid, version: asked, values: new Map(destroyed.map((key) => [key, 'Forgotten'])) }
     const opened = await this.open(uid, secret, asked)
+    if (version === undefined && (await this.wasReplaced(uid, secret, opened))) return this.read({ uid })
     return { uid, version: asked, values: new Map([...opened].map(([key, value]) => [key, lostOf(value)])) }
   }
 
@@ -65,12 +66,19 @@ export class SecretOpening implements SecretReader {
     return opened
   }
 
+  /** Whether somebody has destroyed what was the current version while it was opened. */
+  private async wasReplaced(uid: string, { version }: PresentSecret, opened: Map<string, Opened>): Promise<boolean> {
+    if (![...opened.values()].some((value) => value instanceof Forgotten)) return false
+    return (await this.stateOf(uid))?.version !== version
+  }
+
   private async uidOf(name: string): Promise<string | undefined> {
     const owner = await this.requests.look((unit) => unit.owner('name', `secret/${name}`))
     return owner?.slice('secret-'.length)
   }
 
-  private async stateOf(uid: string): Promise<PresentSecret | undefined> {
+  private async stateOf(uid: string | undefined): Promise<PresentSecret | undefined> {
+    if (uid === undefined) return undefined
     const state = await this.requests.look((unit) => unit.state(secretDecider, streamOf(secretDecider.category, uid)))
     return state.status === 'present' ? state : undefined
   }

@@ -44,6 +44,14 @@ describe('revealing a secret', () => {
     expect(three).toEqual({ version: 1, keys: ['user'] })
   })
 
+  it('takes a key that is asked for twice as asked for once', async () => {
+    const { name, uid, second } = await twoVersions()
+    expect(valuesOf(expectStatus(200, await secrets.reveal(name, { keys: ['token', 'token'] })))).toEqual({
+      token: second,
+    })
+    expect(await revelations(uid)).toEqual([{ version: 2, keys: ['token'] }])
+  })
+
   it('says who did it, and why', async () => {
     const { name, uid } = await twoVersions()
     expectStatus(200, await secrets.reveal(name, {}, { headers: { 'x-mcpctl-reason': 'an incident' } }))

@@ -1,7 +1,16 @@
 import { Injectable } from '@nestjs/common'
 import { CommandHandler, type ICommandHandler } from '@nestjs/cqrs'
 import { DomainError } from '@mcpctl/contracts'
-import { ApplyRequest, decideOn, DeleteRequest, handlerFor, streamOf, type CommandContext } from '@mcpctl/resource'
+import { Forgotten, Overtaken } from '@mcpctl/event-store'
+import {
+  ApplyRequest,
+  decideOn,
+  DeleteRequest,
+  handlerFor,
+  RequestRunner,
+  streamOf,
+  type CommandContext,
+} from '@mcpctl/resource'
 import { SecretValue, Vault, type Values } from '@mcpctl/vault'
 import { isUnchanged, keptKeys } from './secret-keys.plan'
 import { SecretUsers } from './secret-users'
@@ -80,6 +89,7 @@ export class ApplySecretHandler implements ICommandHandler<ApplySecret> {
   constructor(
     private readonly vault: Vault,
     private readonly users: SecretUsers,
+    private readonly requests: RequestRunner,
   ) {}
 
   async execute(request: ApplySecret): Promise<SecretEvent[]> {
@@ -131,6 +141,8 @@ export class ApplySecretHandler implements ICommandHandler<ApplySecret> {
       Object.fromEntries(Object.entries(all).filter(([key]) => keys.includes(key))),
     )
     const lost = keys.filter((key) => !(opened.get(key) instanceof SecretValue))
+    if (lost.some((key) => opened.get(key) instanceof Forgotten) && (await this.isOver(uid, version)))
+      throw new Overtaken(`version ${String(version)} of secret "${name}" was destroyed meanwhile`)
     if (lost.length > 0)
       throw new DomainError(
         'Unavailable',
@@ -138,6 +150,12 @@ export class ApplySecretHandler implements ICommandHandler<ApplySecret> {
         { kind: 'secrets', name },
       )
     return opened as Values
+  }
+
+  /** Whether a version that was the current one is not any more. */
+  private async isOver(uid: string, version: number): Promise<boolean> {
+    const now = await this.requests.look((unit) => unit.state(secretDecider, streamOf(secretDecider.category, uid)))
+    return now.status === 'absent' || now.version !== version
   }
 }
 

@@ -57,13 +57,23 @@ export class SecretController {
     const { spec, errors } = parseSpec(RevealSpec, body ?? {}, '')
     if (errors.length > 0) throw invalid('Reveal', name, errors)
     const { command: _, ...once } = asked
-    const opened = await this.open(name, spec)
-    const keys = [...opened.values.keys()]
-    await this.requests.run(once, async (context) => {
-      await this.commands.execute(new RevealSecret(opened.uid, { version: opened.version, keys }, context))
-      return {}
-    })
-    return { name, uid: opened.uid, version: opened.version, values: Object.fromEntries(opened.values) }
+    return this.record(name, spec, once)
+  }
+
+  /** Opens what is asked for, records it, and answers it then. Opens anew when what was the current version has been destroyed meanwhile. */
+  private async record(name: string, spec: RevealSpec, asked: Asked): Promise<Revealed> {
+    const { uid, version, values } = await this.open(name, spec)
+    try {
+      await this.requests.run(asked, async (context) => {
+        await this.commands.execute(new RevealSecret(uid, { version, keys: [...values.keys()] }, context))
+        return {}
+      })
+    } catch (error) {
+      const isOver = error instanceof DomainError && error.code === 'Expired' && spec.version === undefined
+      if (!isOver) throw error
+      return this.record(name, spec, asked)
+    }
+    return { name, uid, version, values: Object.fromEntries(values) }
   }
 
   /** Everything that is asked for, or nothing. */
@@ -71,11 +81,12 @@ export class SecretController {
     const uid = await this.refuseMissing(name, version)
     const snapshot = await this.reader.read({ uid }, version)
     if (typeof snapshot === 'string') throw notFound('secrets', name)
-    const wanted = keys ?? [...snapshot.values.keys()]
+    // Each once: what was read is overwritten.
+    const wanted = new Set(keys ?? snapshot.values.keys())
     return {
       uid,
       version: snapshot.version,
-      values: new Map(wanted.map((key) => [key, shownValue(name, snapshot, key)])),
+      values: new Map([...wanted].map((key) => [key, shownValue(name, snapshot, key)])),
     }
   }
 

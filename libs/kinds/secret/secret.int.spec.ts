@@ -277,6 +277,33 @@ describe('many at once', () => {
     expect([a, b]).not.toContain('b0')
   })
 
+  it('what is kept is not lost to whoever destroys the version that it is kept from', async () => {
+    const limit = { historyLimit: 1 }
+    const { metadata } = await secrets.create({ a: 'a0', b: 'b0' }, limit)
+    const writes = Array.from({ length: 12 }, (_, n) =>
+      secrets.replace(metadata.name, { a: String(n), b: keep }, limit),
+    )
+    for (const answer of await Promise.all(writes)) expectStatus(200, answer)
+    expect(await secrets.values(metadata.name)).toMatchObject({ b: 'b0' })
+    expect((await secrets.keys(metadata.uid)).live).toEqual([13])
+  })
+
+  it('whoever reads the current version meanwhile has one, whole', async () => {
+    const limit = { historyLimit: 1 }
+    const { metadata } = await secrets.create({ a: '0', b: '0' }, limit)
+    const write = async () => {
+      for (let n = 1; n <= 10; n++)
+        expectStatus(200, await secrets.replace(metadata.name, { a: String(n), b: String(n) }, limit))
+    }
+    const read = async () => {
+      for (let n = 1; n <= 10; n++) {
+        const { a, b } = await secrets.values(metadata.name)
+        expect(a).toBe(b)
+      }
+    }
+    await Promise.all([write(), read(), read(), read(), read()])
+  })
+
   it('one of those that make it at once does, and the others are told', async () => {
     const name = secrets.unusedName()
     const create = () => daemon.send('/api/v1/secrets', { body: { name, data: { token: secrets.value() } } })
