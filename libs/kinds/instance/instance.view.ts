@@ -43,11 +43,18 @@ const created = (identity: InstanceIdentity, at: string): InstanceObject => ({
 
 const isBlameless = (reason: ConditionReason) => reason === 'DaemonRestarted' || reason === 'NodeLost'
 
+/** What has not run cannot have crashed. */
+const neverRan: readonly ConditionReason[] = [
+  'ImagePullBackOff',
+  'PackageInstallFailed',
+  'CreateConfigError',
+  'SecretUndecryptable',
+]
+
 /** From the second failure on it is a loop; the first shows its own reason. */
 const failurePhase = (reason: ConditionReason, failures: number): string => {
   if (isBlameless(reason)) return 'Pending'
-  const own = reason === 'ImagePullBackOff' || reason === 'PackageInstallFailed' || reason === 'CreateConfigError'
-  return failures < 2 || own ? reason : 'CrashLoopBackOff'
+  return failures < 2 || neverRan.includes(reason) ? reason : 'CrashLoopBackOff'
 }
 
 const withoutRun = (status: InstanceStatus): InstanceStatus => {
