@@ -5,4 +5,9 @@ import { processorEvents } from '../admin/processor-events'
 import { auditEvents } from '../identity/audit-events'
 
 /** Every event that this daemon can read: those of the kinds, and its own. */
-export const catalogue = new EventCatalogue([...resources.map(({ decider }) => decider), processorEvents, keyEvents, auditEvents])
+export const catalogue = new EventCatalogue([
+  ...resources.map(({ decider }) => decider),
+  processorEvents,
+  keyEvents,
+  auditEvents,
+])
