@@ -1,30 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import type { ResourceObject } from '@mcpctl/contracts'
-import { pause, until } from '../support/binaries'
+import { until } from '../support/binaries'
 import { instanceOf, throughMcplocal } from '../support/mcp-clients'
 import { Sandbox } from '../support/mcpd-process'
-import { converged, copies, everything, rows } from './world'
+import { converged, copies, everything, meanwhile, rows } from './world'
 
 const replicas = 3
-
-/** Repeats `act` until told to end; answers what failed. */
-const meanwhile = (act: () => Promise<void>) => {
-  const failures: string[] = []
-  const state = { ending: false }
-  let rounds = 0
-  const running = (async () => {
-    while (!state.ending) {
-      await act().catch((error: unknown) => failures.push(String(error)))
-      rounds += 1
-      await pause(5)
-    }
-  })()
-  return async () => {
-    state.ending = true
-    await running
-    return { failures, rounds }
-  }
-}
 
 describe('a change of the template', () => {
   let sandbox: Sandbox

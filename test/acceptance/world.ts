@@ -1,5 +1,5 @@
 import type { ResourceObject } from '@mcpctl/contracts'
-import { until } from '../support/binaries'
+import { pause, until } from '../support/binaries'
 import { Sandbox } from '../support/mcpd-process'
 
 export const version = '2026.8.31'
@@ -107,4 +107,23 @@ export const slotClaims = async (sandbox: Sandbox): Promise<number> => {
     "select count(*)::text as count from es.claim where scope = 'slot'",
   )
   return Number(found?.count)
+}
+
+/** Repeats `act` until told to end; answers what failed. */
+export const meanwhile = (act: () => Promise<void>): (() => Promise<{ failures: string[]; rounds: number }>) => {
+  const failures: string[] = []
+  const state = { ending: false }
+  let rounds = 0
+  const running = (async () => {
+    while (!state.ending) {
+      await act().catch((error: unknown) => failures.push(String(error)))
+      rounds += 1
+      await pause(5)
+    }
+  })()
+  return async () => {
+    state.ending = true
+    await running
+    return { failures, rounds }
+  }
 }
