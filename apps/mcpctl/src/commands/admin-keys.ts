@@ -46,7 +46,7 @@ const yesNo = (is: boolean) => (is ? 'yes' : 'no')
 const rewrapText = ({ stale, rewrap }: KeysStatus): string => {
   if (rewrap?.running) return `going on, ${String(stale)} left${rewrap.lastError ? ` (${rewrap.lastError})` : ''}`
   if (stale === 0) return 'all data keys are under the current key'
-  return `${String(stale)} data keys are not under the current key; run: mcpctl admin keys rewrap`
+  return `data keys that are not under the current key: ${String(stale)}; run: mcpctl admin keys rewrap`
 }
 
 const statusText = (status: KeysStatus, now: number): string => {
@@ -120,7 +120,7 @@ const refuseLeft = ({ rewrap }: KeysStatus, failed: number): void => {
   const names = rewrap?.failing.join(', ') ?? ''
   throw new CliError(
     exit.negative,
-    `${keysText(failed)} cannot be opened and stay as they are: ${names}`,
+    `${keysText(failed)} cannot be opened: ${names}`,
     'put the key-encryption key that wraps them back into the key file, or give those secrets new values',
   )
 }
