@@ -38,6 +38,10 @@ const lines = (file: string): string[][] => [
   ['auth', 'revoke', '00000000-0000-7000-8000-000000000000'],
   ['admin', 'verify'],
   ['admin', 'rebuild', '--wait'],
+  ['admin', 'keys', 'status'],
+  ['admin', 'keys', 'status', '-o', 'json'],
+  ['admin', 'keys', 'rotate', '--yes'],
+  ['admin', 'keys', 'rewrap', '--yes'],
   ['admin', 'parked', 'list'],
   ['admin', 'parked', 'retry', 'objects', '1'],
   ['admin', 'parked', 'skip', 'objects', '1'],
@@ -45,6 +49,11 @@ const lines = (file: string): string[][] => [
   ['config', 'get-contexts'],
   ['config', 'current-context'],
   ['config', 'use-context', 'local'],
+  ['config', 'claude-code', '--direct', 'canary'],
+  ['config', 'claude-code', '--direct', 'canary', '--write'],
+  ['config', 'claude-desktop', '--project', 'canary'],
+  ['config', 'cursor', '--direct', 'canary'],
+  ['config', 'vscode', '--direct', 'canary', '--write'],
   ['apply', '-f', file, '--dry-run=server', '-o', 'json'],
   ['apply', '-f', file, '--dry-run=client'],
   ['apply', '-f', file],
@@ -82,12 +91,11 @@ const below = async (world: CanaryWorld, words: string[]): Promise<string[]> => 
 }
 
 /** Every command that `--help` lists, with those below it. */
-export const listedCommands = async (world: CanaryWorld): Promise<string[]> => {
-  const first = await below(world, [])
-  const all = await Promise.all(
-    first.map(async (word) => (await below(world, [word])).map((next) => `${word} ${next}`).concat(word)),
-  )
-  return all.flat().toSorted()
+export const listedCommands = async (world: CanaryWorld, words: string[] = []): Promise<string[]> => {
+  const next = await below(world, words)
+  const all = words.length === 0 ? [] : [words.join(' ')]
+  for (const word of next) all.push(...(await listedCommands(world, [...words, word])))
+  return all
 }
 
 /** Commands that are listed and were never run: each needs a line above. */

@@ -13,8 +13,9 @@ import { rows } from './world'
 
 /** What the story has left to look at, beside what the world keeps of itself. */
 export interface Told {
-  /** The one answer that may hold values. */
+  /** The answer that may hold values, and the output that may. */
   revealed: string
+  shown: string
   /** What the program was given before and after the rotation; a tool's result is its user's, and passes as it is. */
   given: { TOKEN: string; PEM: string }[]
   /** Every table, as text and as bytes. */
@@ -96,6 +97,12 @@ const reveal = async (world: CanaryWorld): Promise<string> => {
   return asked.text
 }
 
+const show = async (world: CanaryWorld): Promise<string> => {
+  const ran = await world.run('describe', 'secret', 'canary', '--show-values')
+  world.ran.splice(world.ran.indexOf(ran), 1)
+  return ran.out
+}
+
 /** Everything that the database holds, bytes once more as they are, and what it is doing. */
 const dump = async (world: CanaryWorld): Promise<Buffer> => {
   const tables = await rows<{ name: string }>(
@@ -141,13 +148,14 @@ export const play = async (world: CanaryWorld, meanwhile: () => Promise<void>): 
   const after = await given(world, current.value)
   await talk(world)
   const revealed = await reveal(world)
+  const shown = await show(world)
   await world.look()
   await meanwhile()
   const [tables, log] = [await dump(world), await exported(world)]
   await crash(world)
   const again = await given(world, current.value)
   await world.look()
-  return { revealed, given: [before, after, again], tables, exported: log }
+  return { revealed, shown, given: [before, after, again], tables, exported: log }
 }
 
 /** Deletes everything and ends the daemon, whose files can be searched then. */

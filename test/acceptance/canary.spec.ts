@@ -50,6 +50,7 @@ describe('values of secrets', () => {
     expect(world.canaries.find(told.revealed, 'the answer')).toContainEqual(
       expect.stringMatching(/^"current", JSON-escaped/),
     )
+    expect(world.canaries.find(told.shown, 'the output')).toContainEqual(expect.stringMatching(/^"kept", raw/))
     const instances = world.processes.filter(({ isInstance }) => isInstance).map(({ environ }) => environ)
     expect(world.canaries.find(instances.join('\n'), 'environments')).toContainEqual(
       expect.stringMatching(/^"current", raw/),
