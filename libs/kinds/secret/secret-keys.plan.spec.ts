@@ -24,6 +24,12 @@ const having = (keys: string[], applied?: string[]): PresentSecret => ({
   destroyed: {},
 })
 
+/** The same, of which a key of a version cannot be opened. */
+const losing = (secret: PresentSecret, version: number, key: string): PresentSecret => ({
+  ...secret,
+  undecryptable: { version, keys: [key] },
+})
+
 const absent: Secret = { status: 'absent' }
 const wanted = (mode: WantedKeys['mode'], given: string[], kept: string[] = []): WantedKeys => ({
   mode,
@@ -103,6 +109,9 @@ describe('whether anything changes', () => {
     ['a key for another does', having(['a']), { prints: prints('b') }, false],
     ['a value of a version before does', having(['a']), { prints: prints('ancient') }, false],
     ['no keys at all, as before, do not', having([]), { prints: prints() }, true],
+    ['the same value does where it cannot be opened', losing(having(['a']), 2, 'a'), { prints: prints('a') }, false],
+    ['that of another key does not', losing(having(['a', 'b']), 2, 'b'), { prints: prints('a'), kept: ['b'] }, true],
+    ['nor what was lost of a version before', losing(having(['a']), 1, 'a'), { prints: prints('a') }, true],
     ['what every object has does', having(['a']), { prints: prints('toString') }, false],
   ])('%s', (_, secret, { prints: fingerprints, kept = [] }, expected) => {
     expect(isUnchanged(secret, fingerprints, kept)).toBe(expected)

@@ -48,7 +48,8 @@ export const isUnchanged = (
 ): boolean => {
   if (secret.status === 'absent') return false
   const values = currentOf(secret)?.values ?? {}
-  const lost = secret.undecryptable?.keys ?? []
+  const { version, undecryptable } = secret
+  const lost = undecryptable?.version === version ? undecryptable.keys : []
   const same = [...fingerprints].every(
     ([key, print]) => valueAt(values, key)?.fingerprint === print && !lost.includes(key),
   )
