@@ -19,7 +19,9 @@ const none = '<none>'
 
 /** `templateHash` → `Template Hash`. */
 const titleOf = (field: string): string =>
-  field === 'url' ? 'URL' : field.replace(/([a-z])([A-Z])/g, '$1 $2').replace(/^./, (first) => first.toUpperCase())
+  ['url', 'kek'].includes(field)
+    ? field.toUpperCase()
+    : field.replace(/([a-z])([A-Z])/g, '$1 $2').replace(/^./, (first) => first.toUpperCase())
 
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
