@@ -63,6 +63,12 @@ describe('secrets of instances under driver docker', () => {
     return docker.getContainer(handle).inspect()
   }
 
+  /** Environment of the first process of the container. */
+  const environOf = async (uid: string) => {
+    const text = await callTool(await driver.connect(uid), 'get-file', { path: '/proc/1/environ' })
+    return Buffer.from((JSON.parse(text) as { content: string }).content, 'base64').toString()
+  }
+
   beforeAll(async () => {
     shared = await mkdtemp(join(tmpdir(), 'secret-orders-'))
     await installInputs(packages())
@@ -107,7 +113,9 @@ describe('secrets of instances under driver docker', () => {
     const text = JSON.stringify(found) + JSON.stringify(await docker.getImage(found.Image).history())
     const changes = JSON.stringify(await docker.getContainer(found.Id).changes())
     const image = (await buffer(await docker.getContainer(found.Id).export())).toString('latin1')
-    for (const form of forms) for (const place of [text, changes, image]) expect(place).not.toContain(form)
+    const environ = await environOf(order.uid)
+    for (const form of forms) for (const place of [text, changes, image, environ]) expect(place).not.toContain(form)
+    expect(environ).toContain('PEM_FILE=/run/secrets/pem')
   }, 120_000)
 
   it('are as variables in what the engine tells: who may ask it may read them', async () => {
@@ -115,6 +123,8 @@ describe('secrets of instances under driver docker', () => {
     await driver.start(order)
     const { Config } = await inspect(order.uid)
     expect(Config.Env).toContain(`TOKEN=${token}`)
+    await seenBy(driver, order.uid)
+    expect(await environOf(order.uid)).toContain(`TOKEN=${token}`)
     expect(JSON.stringify(Config.Labels)).not.toContain(token)
   }, 120_000)
 
