@@ -31,11 +31,12 @@ export class ConfigFile {
     return this.readAt(this.backupPath)
   }
 
-  /** Keeps what stood there before the first change, or that there was nothing; answers whether that was now. */
+  /** Keeps what stood there before the first change, or that there was nothing; answers whether something was kept now. */
   keep(): boolean {
     if (this.backup() !== undefined) return false
-    this.write(this.read() ?? '', this.backupPath)
-    return true
+    const text = this.read()
+    this.write(text ?? '', this.backupPath)
+    return text !== undefined
   }
 
   /** Puts back what was kept, to the byte. */

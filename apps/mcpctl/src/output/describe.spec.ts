@@ -50,6 +50,24 @@ describe('describe', () => {
     ])
   })
 
+  it('shows which value of which secret a server takes, and where', () => {
+    const secretRef = { name: 'gh', key: 'token' }
+    const object = server('github', {
+      spec: {
+        env: [
+          { name: 'A', value: 'b' },
+          { name: 'TOKEN', valueFrom: { secretRef } },
+          { name: 'OLD', valueFrom: { secretRef: { ...secretRef, version: 3, optional: true } } },
+        ],
+        secretFiles: [{ secret: 'gh', key: 'pem', path: '/run/secrets/pem', env: 'PEM_FILE' }],
+      },
+    })
+    const text = describeObject(serverKind, object, {}, now)
+    expect(text).toMatch(
+      /^Env: +A=b\n +TOKEN=<secret gh\/token>\n +OLD=<secret gh\/token v3, optional>\nSecret Files: +\/run\/secrets\/pem=<secret gh\/pem>$/m,
+    )
+  })
+
   it('shows why and when an instance ended and starts again', () => {
     const object = instance('github-ab12-0', 'github', {
       status: {

@@ -3,6 +3,7 @@ import { age } from './age'
 import type { Found } from './bundle'
 import { columnsOf, cell, valueAt } from './columns'
 import { escapeText } from './escape'
+import { secretReferenceText } from './secret-references'
 import { formatTable } from './table'
 
 /** What stands around an object and is shown with it. */
@@ -31,6 +32,8 @@ const pairText = (value: unknown): string => (typeof value === 'string' ? value 
 /** `{name: LOG, value: info}` → `LOG=info`, `{kind: User, name: alice}` → `User/alice`, else the item as it is. */
 const itemText = (item: unknown): string => {
   if (!isRecord(item)) return pairText(item)
+  const reference = secretReferenceText(item)
+  if (reference !== undefined) return reference
   const { name, value, kind } = item
   if (typeof name === 'string' && value !== undefined) return `${name}=${pairText(value)}`
   if (typeof name === 'string' && typeof kind === 'string') return `${kind}/${name}`
