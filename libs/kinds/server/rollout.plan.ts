@@ -95,7 +95,7 @@ const replaced = (server: PlannedServer, { updated, old }: Fleet): Judged[] => {
     .filter(({ available }) => !available)
     .sort(byWorth)
     .slice(0, Math.max(0, room))
-  const spare = Math.min(updatedAvailable, server.replicas) + oldAvailable.length - least
+  const spare = updatedAvailable + oldAvailable.length - least
   return [...unavailable, ...oldAvailable.slice(0, Math.max(0, spare))]
 }
 

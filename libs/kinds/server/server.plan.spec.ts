@@ -142,6 +142,17 @@ describe('care for one instance', () => {
     expect(nextDue({ server, instances: waits, now: 100 })).toBe(200)
     expect(nextDue({ server, instances: [instance(0)], now: 100 })).toBeUndefined()
   })
+
+  it('says when one that is ready will be available, and when a rollout will be stuck', () => {
+    const slow = { ...server, strategy: { ...defaultStrategy, minReadySeconds: 10, progressDeadlineSeconds: 60 } }
+    const fresh = instance(0, { readySince: 1_000 })
+    expect(nextDue({ server: slow, instances: [fresh], now: 4_000 })).toBe(7_000)
+    expect(nextDue({ server: slow, instances: [fresh], now: 11_000 })).toBeUndefined()
+    expect(nextDue({ server: slow, instances: [draining(0)], now: 4_000 })).toBeUndefined()
+    const progress = { revision: 'new', updated: 1, available: 0, old: 0, progressedAt: new Date(0).toISOString() }
+    expect(nextDue({ server: { ...slow, progress }, instances: [starting(0)], now: 4_000 })).toBe(56_000)
+    expect(nextDue({ server: { ...slow, progress }, instances: [starting(0)], now: 70_000 })).toBeUndefined()
+  })
 })
 
 describe('deletion', () => {
