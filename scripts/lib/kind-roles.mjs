@@ -10,6 +10,7 @@ export const kindRoles = {
   commands: 'requests and their handlers: gather facts, decide, append',
   view: '(object, event) → object: what `get` and `describe` show, pure',
   plan: 'plan(desired, actual) → actions, pure',
+  reader: 'what handlers and other kinds have to know beyond their streams',
   reconciler: 'observe, plan, act, report',
   controller: 'HTTP verbs that only this kind has',
   saga: 'sends commands across kinds',

@@ -178,7 +178,12 @@ export class UnitOfWork {
   /** Has events appended after those of the decisions, to a stream of whose past nothing is read: whoever else appends to it is no conflict. */
   tell(of: EventTypes, streamId: string, events: readonly DomainEvent[]): void {
     const staged = events.map((event) => ({ event, schemaVersion: schemaVersionOf(of, event.type) }))
-    this.told.push({ streamId, category: of.category, expected: 'any', events: staged.map((each) => this.record(each)) })
+    this.told.push({
+      streamId,
+      category: of.category,
+      expected: 'any',
+      events: staged.map((each) => this.record(each)),
+    })
   }
 
   /** As `facts`, for what was read elsewhere, at the position `after`. Several conditions must all hold. */

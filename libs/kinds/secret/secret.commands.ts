@@ -13,7 +13,7 @@ import {
 } from '@mcpctl/resource'
 import { SecretValue, Vault, type Values } from '@mcpctl/vault'
 import { isUnchanged, keptKeys } from './secret-keys.plan'
-import { SecretUsers } from './secret-users'
+import { SecretUsers } from './secret-users.reader'
 import {
   liveVersions,
   secretDecider,

@@ -4,8 +4,8 @@ import { inspect } from 'node:util'
 import { DomainError } from '@mcpctl/contracts'
 import { isObject, parseDesired, type CommandContext, type Resource } from '@mcpctl/resource'
 import { getMetadataStorage } from 'class-validator'
-import { Canary, Search } from '../../test/support/canary'
-import { resources } from './modules'
+import { Canary, Search } from './support/canary'
+import { resources } from '@mcpctl/kinds/modules'
 
 const canary = Canary.make()
 const plain = Canary.plain()
