@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
 import { specFor } from '@mcpctl/event-store/decide/spec-for'
-import { instanceDecider, type InstanceEvent } from './instance.decider'
+import { instanceDecider, type InstanceCommand, type InstanceEvent } from './instance.decider'
 import type { ExitFacts, Handshake, InstanceIdentity } from './instance.kind'
 
 const given = specFor(instanceDecider)
@@ -55,7 +55,10 @@ const reportFailure = (seconds: number) =>
   ({ type: 'ReportStartFailure', reason: 'ImageNotFound', message: 'no such image', at: at(seconds) }) as const
 
 /** Seconds until the next start after this exit. */
-const backoff = (past: InstanceEvent[], command: ReturnType<typeof reportExit> | ReturnType<typeof reportFailure>) => {
+const backoff = (
+  past: InstanceEvent[],
+  command: Extract<InstanceCommand, { type: 'ReportExit' | 'ReportStartFailure' }>,
+) => {
   const state = past.reduce((before, event) => instanceDecider.evolve(before, event), instanceDecider.initial)
   const [event] = instanceDecider.decide(command, state)
   if (event?.type !== 'InstanceExited' && event?.type !== 'InstanceStartFailed') throw new Error('expected a failure')
@@ -185,6 +188,12 @@ describe('the backoff of an instance', () => {
   it.each(['DaemonRestarted', 'NodeLost'] as const)('blames nobody for %s: it starts at once', (reason) => {
     expect(backoff([scheduled, started], reportExit(0, { reason }))).toEqual({ failures: 0, seconds: 0 })
     expect(backoff(failedTimes(4), reportExit(0, { reason }))).toEqual({ failures: 4, seconds: 0 })
+  })
+
+  it('is a minute at most for a key that is away: nothing says when it is back', () => {
+    const sealed = { ...reportFailure(0), reason: 'SecretUndecryptable', message: 'no key' } as const
+    expect(backoff([scheduled, started, exited(3)], sealed)).toEqual({ failures: 4, seconds: 8 })
+    expect(backoff([scheduled, started, exited(20)], sealed)).toEqual({ failures: 21, seconds: 60 })
   })
 
   it.each(['Completed', 'OOMKilled', 'ProbeFailed', 'ProtocolError'] as const)('counts %s', (reason) => {

@@ -5,6 +5,8 @@ import type { ExitFacts, Handshake, InstanceIdentity, InstanceObservation } from
 /** Backoff before a start: 1 s, doubled by each failure, at most 300 s; forgotten after 10 minutes of health. */
 const BACKOFF_FIRST_MS = 1_000
 const BACKOFF_MAX_MS = 300_000
+/** A key that comes back is announced by nothing, and to look for it costs little. */
+const KEY_RETRY_MAX_MS = 60_000
 const HEALTHY_AFTER_MS = 600_000
 
 export type InstanceCommand = { type: 'Schedule'; identity: InstanceIdentity } | InstanceObservation
@@ -53,7 +55,8 @@ const later = (at: string, ms: number): string => {
   return new Date(milliseconds).toISOString()
 }
 
-const backoffMs = (failures: number) => Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** (failures - 1))
+const backoffMs = (failures: number, reason: ConditionReason) =>
+  Math.min(reason === 'SecretUndecryptable' ? KEY_RETRY_MAX_MS : BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** (failures - 1))
 
 /** Exits that are not the instance's fault start again at once and count for nothing. */
 const blameless = (reason: ConditionReason) => reason === 'DaemonRestarted' || reason === 'NodeLost'
@@ -62,7 +65,7 @@ const failed = (instance: Known, reason: ConditionReason, at: string): { failure
   if (blameless(reason)) return { failures: instance.failures, nextStartAt: at }
   const healthy = instance.readyAt !== undefined && Date.parse(at) - Date.parse(instance.readyAt) >= HEALTHY_AFTER_MS
   const failures = (healthy ? 0 : instance.failures) + 1
-  return { failures, nextStartAt: later(at, backoffMs(failures)) }
+  return { failures, nextStartAt: later(at, backoffMs(failures, reason)) }
 }
 
 const started = (instance: Known, handle: string, at: string): InstanceEvent[] => {
