@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { until } from '../support/binaries'
+import { overHttp } from '../support/mcp-clients'
 import { RotationWorld } from './rotation-world'
-import { copies } from './world'
+import { converged, copies } from './world'
 
 const replicas = 2
 
@@ -62,5 +63,19 @@ describe('a new version of a secret', () => {
     expect(world.seen).toEqual(['one', 'two', 'three', 'five'])
     expect(await world.says('SecretStale', 'False')).toBeDefined()
     expect(await world.sandbox.must('describe', 'server/app')).toMatch(/SecretStale +False/)
+  }, 180_000)
+
+  it('goes on where mcpd was killed in the middle of it', async () => {
+    const { sandbox } = world
+    await world.rotate('six')
+    await until('one has it', async () => (await world.versions()).includes(6), 120_000)
+    await sandbox.end('SIGKILL')
+    await sandbox.start()
+    await world.holds(6)
+    await converged(sandbox)
+    const client = await overHttp(sandbox, 'servers/app')
+    expect(JSON.parse(await client.call('get-env'))).toMatchObject({ TOKEN: 'six' })
+    await client.close()
+    expect(await world.most()).toBe(replicas + 1)
   }, 180_000)
 })
