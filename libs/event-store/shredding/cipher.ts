@@ -14,7 +14,14 @@ export const toKey = (key: Key): KeyObject => {
   return object
 }
 
-export const randomKey = (): KeyObject => createSecretKey(randomBytes(32))
+export const randomKey = (): KeyObject => keyOf(randomBytes(32))
+
+/** Takes the bytes over: they are overwritten. */
+export const keyOf = (bytes: Buffer): KeyObject => {
+  const key = toKey(bytes)
+  bytes.fill(0)
+  return key
+}
 
 /** A name for a key that tells nothing about it. */
 export const fingerprint = (key: KeyObject): string =>
@@ -37,8 +44,10 @@ export const decrypt = (key: KeyObject, sealed: Buffer, place: readonly string[]
   decipher.setAAD(associated(place)).setAuthTag(sealed.subarray(-tagBytes))
   const plaintext = decipher.update(sealed.subarray(nonceBytes, -tagBytes))
   try {
-    return Buffer.concat([plaintext, decipher.final()])
+    decipher.final()
+    return plaintext
   } catch {
+    plaintext.fill(0)
     return undefined
   }
 }

@@ -5,7 +5,7 @@ import { v4 as uuidv4 } from 'uuid'
 import { checkPayload } from '../append/payload'
 import { Overtaken } from '../decide/unit-of-work'
 import type { Json } from '../types'
-import { decrypt, encrypt, fingerprint, randomKey, toKey, type Key } from './cipher'
+import { decrypt, encrypt, fingerprint, keyOf, randomKey, toKey, type Key } from './cipher'
 import { authenticated, verified, type ExportedKey, type ExportedKeys } from './key-list'
 import {
   createKey,
@@ -146,7 +146,9 @@ export class SubjectKeys {
     const row = this.wrap(store, { subject, key: uuidv4() }, dataKey)
     return {
       seal: (purpose, bytes) => {
-        const ciphertext = encrypt(dataKey, measured(bytes), bytesPlace(origin, row, purpose)).toString('base64')
+        const whole = measured(bytes)
+        const ciphertext = encrypt(dataKey, whole, bytesPlace(origin, row, purpose)).toString('base64')
+        whole.fill(0)
         return { origin, key: row.key, ciphertext }
       },
       store: async (transaction) => {
@@ -164,7 +166,7 @@ export class SubjectKeys {
   async derive(subject: string, use: string): Promise<KeyObject> {
     checkPayload({ subject, use }, '')
     const { dataKey } = await this.dataKey(subject, this.pool)
-    return toKey(Buffer.from(hkdfSync('sha256', dataKey, '', `mcpctl/v1|${use}`, 32)))
+    return keyOf(Buffer.from(hkdfSync('sha256', dataKey, '', `mcpctl/v1|${use}`, 32)))
   }
 
   /**
@@ -236,7 +238,7 @@ export class SubjectKeys {
     if ('forgottenAt' in item) return { subject, key: null, forgottenAt: item.forgottenAt }
     const material = decrypt(transport, Buffer.from(item.wrapped, 'base64'), transportPlace(subject, item.key))
     if (!material) throw new Undecryptable(subject, 'wrong-key')
-    return this.wrap(store, { subject, key: item.key }, toKey(material))
+    return this.wrap(store, { subject, key: item.key }, keyOf(material))
   }
 
   private async dataKey(subject: string, db: Queryable) {
@@ -263,7 +265,7 @@ export class SubjectKeys {
     if (!wrapping) throw new Undecryptable(subject, 'wrong-key')
     const material = decrypt(wrapping, wrapped, wrapPlace(store, subject, key))
     if (!material) throw new Undecryptable(subject, 'altered')
-    return toKey(material)
+    return keyOf(material)
   }
 }
 
