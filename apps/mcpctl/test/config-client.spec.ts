@@ -63,7 +63,14 @@ describe('config CLIENT', () => {
     const program = join(cli.directory, 'mcplocal', 'main.js')
     expect(code).toBe(0)
     expect(JSON.parse(out)).toEqual({
-      mcpServers: { web: { command: process.execPath, args: [program, '--project', 'web'] } },
+      mcpServers: {
+        web: {
+          command: process.execPath,
+          args: [program, '--project', 'web'],
+          // It is not where mcplocal would look for it.
+          env: { MCPCTL_CONFIG: cli.configFile },
+        },
+      },
     })
     expect(err).toBe(`put this into ${file}, or repeat the command with --write\n`)
     expect(existsSync(folder)).toBe(false)

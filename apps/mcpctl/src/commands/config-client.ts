@@ -1,5 +1,6 @@
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import type { Command } from 'commander'
+import { configPath } from '@mcpctl/client/paths'
 import type { OpenSession } from '../command-file'
 import { questionsOf, sayTheSame, withEntry, withoutEntry } from '../client-config/change'
 import { changedLines } from '../client-config/changed-lines'
@@ -50,15 +51,22 @@ export const parseConfigClient = (client: AiClient, flags: ClientFlags): ConfigC
   }
 }
 
+/** What differs from the default in this shell: clients pass little of their own environment on, and one started from a menu knows none of it. */
+const surroundings = ({ env }: Session['io']): Record<string, string> | undefined => {
+  const file = configPath(env)
+  return file === configPath({}) ? undefined : { MCPCTL_CONFIG: resolve(file) }
+}
+
 /** Full paths: a client that was started from a menu does not know the shell's PATH. */
 const projectEntry = async (session: Session, client: AiClient, project: string): Promise<ClientEntry> => {
   await session.client.get('projects', project)
   const program = join(dirname(session.programFile), '..', 'mcplocal', 'main.js')
-  const { context } = session.flags
+  const context = session.flags.context ?? (session.io.env['MCPCTL_CONTEXT'] || undefined)
+  const env = surroundings(session.io)
   const args = [program, '--project', project, ...(context === undefined ? [] : ['--context', context])]
   return {
     name: project,
-    entry: { ...(client.typed && { type: 'stdio' }), command: process.execPath, args },
+    entry: { ...(client.typed && { type: 'stdio' }), command: process.execPath, args, ...(env && { env }) },
     blanks: [],
   }
 }
