@@ -3,7 +3,7 @@ import { RuntimeUnavailable } from '@mcpctl/runtime/driver'
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Catalogue } from './catalogue'
-import { openUpstream } from './open-upstream'
+import { asItIs, openUpstream } from './open-upstream'
 import type { ConnectionState, Negotiated, Upstream } from './types'
 import { ProtocolError } from './types'
 
@@ -40,6 +40,8 @@ export interface ConnectionOptions {
 interface Entry {
   uid: string
   dial: Dial
+  /** Takes values of secrets out of what the server says of itself. */
+  redact: (text: string) => string
   state: ConnectionState
   draining: boolean
   ended: AbortController
@@ -69,7 +71,7 @@ export class Connections {
     const known = this.#entries.get(uid)
     if (known) return void (known.dial = dial)
     const state: ConnectionState = { phase: 'connecting', since: performance.now() }
-    const entry: Entry = { uid, dial, state, draining: false, ended: new AbortController() }
+    const entry: Entry = { uid, dial, redact: asItIs, state, draining: false, ended: new AbortController() }
     this.#entries.set(uid, entry)
     void this.#connect(entry, resume)
   }
@@ -132,7 +134,7 @@ export class Connections {
       } catch (caught) {
         error = caught
         if (isFinal(caught)) break
-        this.#set(entry, { ...connecting(entry.state), lastError: messageOf(caught) })
+        this.#set(entry, { ...connecting(entry.state), lastError: entry.redact(messageOf(caught)) })
       }
       await delay(this.#timings.retryMs, undefined, { signal }).catch(() => undefined)
     }
@@ -143,6 +145,7 @@ export class Connections {
     const connection = await entry.dial().catch((error: unknown) => {
       throw again && !(error instanceof RuntimeUnavailable) ? new Final(error) : error
     })
+    entry.redact = connection.redact ?? asItIs
     const stdio = connection.transport === 'stdio'
     const upstream = await openUpstream(connection, {
       bootId: this.#bootId,
@@ -206,7 +209,7 @@ export class Connections {
     clearInterval(entry.pinger)
     const cause = error instanceof Final ? error.cause : error
     const reason = cause instanceof ProtocolError ? 'ProtocolError' : 'ProbeFailed'
-    this.#set(entry, { phase: 'failed', reason, message: messageOf(cause) })
+    this.#set(entry, { phase: 'failed', reason, message: entry.redact(messageOf(cause)) })
   }
 
   #set(entry: Entry, state: ConnectionState): void {

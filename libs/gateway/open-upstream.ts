@@ -26,7 +26,7 @@ export const openUpstream = async (connection: Connection, options: OpenOptions)
       : new HttpUpstream(connection, options.bootId)
   try {
     if (options.resume && upstream instanceof StdioUpstream) await takeUp(upstream, options.resume, options.timeoutMs)
-    else await shakeHands(upstream, options)
+    else await shakeHands(upstream, { ...options, redact: connection.redact ?? asItIs })
     return upstream
   } catch (error) {
     await upstream.close()
@@ -62,17 +62,29 @@ const takeUp = async (upstream: StdioUpstream, resume: Negotiated, timeoutMs: nu
   })
 }
 
-const shakeHands = async (upstream: StdioUpstream | HttpUpstream, options: OpenOptions): Promise<void> => {
+const shakeHands = async (
+  upstream: StdioUpstream | HttpUpstream,
+  options: OpenOptions & { redact: (text: string) => string },
+): Promise<void> => {
   const initialize = async () => {
     const params = { protocolVersion: protocolVersions[0], capabilities: {}, clientInfo: options.clientInfo }
     const { timeoutMs } = options
     const answer = await upstream.request({ jsonrpc: '2.0', id: 0, method: 'initialize', params }, { timeoutMs })
-    upstream.negotiated = parseNegotiated(answer)
+    upstream.negotiated = withoutSecrets(parseNegotiated(answer), options.redact)
     await upstream.notify({ jsonrpc: '2.0', method: 'notifications/initialized' })
   }
   if (upstream instanceof HttpUpstream) upstream.renew = initialize
   await initialize()
 }
+
+/** Of a server that was given no secrets. */
+export const asItIs = (text: string): string => text
+
+/** It is kept with the instance, and shown to whoever may see that. */
+const withoutSecrets = (negotiated: Negotiated, redact: (text: string) => string): Negotiated =>
+  JSON.parse(JSON.stringify(negotiated), (_, each: unknown) =>
+    typeof each === 'string' ? redact(each) : each,
+  ) as Negotiated
 
 const parseNegotiated = (answer: JsonRpcResponse): Negotiated => {
   if ('error' in answer) throw new ProtocolError(`initialize was answered: ${errorText(answer.error)}`)

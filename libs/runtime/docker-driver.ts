@@ -154,7 +154,8 @@ export class DockerDriver implements Driver {
       if (!found?.State.Running || !isOurs(found, this.options.storeId, instanceUid))
         throw new Error(`instance ${instanceUid} does not run here`)
       const attachment = await this.#attachments.of(found)
-      return isMcpOnStdio(found) ? attachment.stdio.connect() : this.#httpConnection(found)
+      const way = isMcpOnStdio(found) ? attachment.stdio.connect() : this.#httpConnection(found)
+      return { ...way, redact: this.#logs.redactor(instanceUid) }
     })
   }
 

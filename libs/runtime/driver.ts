@@ -91,7 +91,12 @@ export interface Unit {
 }
 
 /** How to talk MCP to a running unit. */
-export type Connection =
+export type Connection = Way & {
+  /** A text of the unit with the values of secrets that it was given replaced: what is kept of what it says. Absent where there are none. */
+  redact?: (text: string) => string
+}
+
+type Way =
   /**
    * Bytes in and out, one connection at a time: a second ends the first. `output` starts anywhere in the stream after a re-attach, and ends when the unit
    * is gone or can no longer be heard. Ending `input` does not end the unit's.

@@ -12,6 +12,7 @@ import {
   segmentPath,
   writtenAt,
 } from './log-segments'
+import { redactText } from './redactor'
 import type { RuntimeLog } from './runtime-log'
 
 const earlierRunsKept = 3
@@ -30,6 +31,7 @@ interface Cursor {
  */
 export class InstanceLogs {
   readonly #waiting = new Map<string, Set<() => void>>()
+  readonly #secrets = new Map<string, readonly Buffer[]>()
   #closed = false
 
   constructor(
@@ -41,6 +43,7 @@ export class InstanceLogs {
 
   /** Begins the next run of a unit, or goes on with its latest one. What it writes of `secrets` is replaced before it reaches the file. */
   open(uid: string, mode: 'next-run' | 'same-run', secrets: readonly Buffer[] = []): LogSink {
+    this.#secrets.set(uid, secrets)
     const runs = this.#parts(uid)
     const latest = Math.max(0, ...runs.keys())
     const run = mode === 'next-run' ? latest + 1 : Math.max(1, latest)
@@ -52,6 +55,12 @@ export class InstanceLogs {
       },
       this.log,
     )
+  }
+
+  /** Replaces in other texts of a unit what is replaced in the lines of its latest run. */
+  redactor(uid: string): (text: string) => string {
+    const secrets = this.#secrets.get(uid) ?? []
+    return (text) => redactText(secrets, text)
   }
 
   async *read(uid: string, options: LogOptions): AsyncGenerator<LogLine> {
@@ -100,19 +109,22 @@ export class InstanceLogs {
   async sweep(known: ReadonlySet<string>): Promise<void> {
     const gone = [...(await listAllSegments(this.directory))].filter(([uid]) => !known.has(uid))
     const aged = await Promise.all(
-      gone.map(async ([, segments]) => ({
+      gone.map(async ([uid, segments]) => ({
+        uid,
         segments,
         at: Math.max(...(await Promise.all(segments.map(writtenAt)))),
       })),
     )
     const kept = Date.now() - goneUnitsKeptMs
     const old = aged.sort((a, b) => b.at - a.at).filter(({ at }, index) => index >= goneUnitsKept || at < kept)
+    for (const { uid } of old) this.#secrets.delete(uid)
     await Promise.all(old.map(({ segments }) => removeSegments(segments)))
   }
 
   /** Ends everybody who follows. */
   close(): void {
     this.#closed = true
+    this.#secrets.clear()
     for (const uid of [...this.#waiting.keys()]) this.#wake(uid)
   }
 

@@ -127,7 +127,7 @@ export class ProcessDriver implements Driver {
     await this.#ready()
     const unit = this.#units.get(instanceUid)
     if (!unit) throw new Error(`instance ${instanceUid} does not run here`)
-    return unit.connect()
+    return { ...unit.connect(), redact: this.#logs.redactor(instanceUid) }
   }
 
   logs(instanceUid: string, options: LogOptions): AsyncIterable<LogLine> {

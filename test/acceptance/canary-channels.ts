@@ -31,6 +31,16 @@ export const channels: Channel[] = [
   ['OpenAPI, its examples included', '"openapi":', (world) => answers(world, ({ request }) => /openapi/.test(request))],
   ['records of refusals', 'impersonate:users/***', (world) => answers(world, ({ request }) => /denials/.test(request))],
   ['logs of instances', 'TOKEN is ***', (world) => answers(world, ({ request }) => /logs/.test(request))],
+  [
+    'what servers say of themselves',
+    'Signed in with ***',
+    (world) => answers(world, ({ request }) => /instances/.test(request)),
+  ],
+  [
+    'why instances are not ready',
+    'bad credentials: ***',
+    (world) => answers(world, ({ request }) => /instances/.test(request)),
+  ],
   ['frames of watches', '"kind":"Secret"', (world) => joined(world.frames)],
   ['output of every command, at -v 9', 'canary', (world) => printed(world)],
   ['get and describe', 'keep: true', (world) => printed(world, /^(get|describe)/)],

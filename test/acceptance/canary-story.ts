@@ -53,12 +53,33 @@ const manifest = (pem: string) => ({
       env: [
         { name: 'TOKEN', valueFrom: { secretRef: { name: 'canary', key: 'token' } } },
         { name: 'PLAIN', value: 'what everybody may see' },
+        { name: 'TELLS', value: 'TOKEN' },
       ],
       secretFiles: [{ secret: 'canary', key: 'pem' }],
     },
   ],
   projects: [{ name: 'canary', servers: ['canary'] }],
 })
+
+const refusing = {
+  name: 'refusing',
+  package: inputsPackage,
+  transport: 'stdio',
+  env: [
+    { name: 'TOKEN', valueFrom: { secretRef: { name: 'canary', key: 'token' } } },
+    { name: 'REFUSES', value: 'TOKEN' },
+  ],
+}
+
+/** A server that repeats its value where it says why it does not start. */
+const refuse = async (world: CanaryWorld): Promise<void> => {
+  await world.must('POST', '/api/v1/servers', { body: refusing })
+  await until(
+    'it is known why it does not start',
+    async () => (await world.ask('GET', '/api/v1/instances')).text.includes('bad credentials'),
+    120_000,
+  )
+}
 
 /** Stored by two ways of the command line, referred to as a variable and as a file. */
 const begin = async (world: CanaryWorld): Promise<void> => {
@@ -144,6 +165,7 @@ export const play = async (world: CanaryWorld, meanwhile: () => Promise<void>): 
   await begin(world)
   const before = await given(world, old.value)
   await talk(world)
+  await refuse(world)
   await rotate(world)
   const after = await given(world, current.value)
   await talk(world)
@@ -162,7 +184,7 @@ export const play = async (world: CanaryWorld, meanwhile: () => Promise<void>): 
 export const end = async (world: CanaryWorld): Promise<void> => {
   await world.run('delete', 'secret', 'canary')
   await world.mustRun('delete', 'project', 'canary')
-  await world.mustRun('delete', 'server', 'canary')
+  await world.mustRun('delete', 'server', 'canary', 'refusing', '--yes')
   await world.mustRun('delete', 'secret', 'canary')
   const { daemon } = world.sandbox
   const exited = daemon && once(daemon, 'exit')

@@ -54,11 +54,14 @@ const call = ({ name, arguments: given = {} }) => {
   }
 }
 
+const { TELLS, REFUSES } = process.env
+
 const answers = {
   initialize: ({ protocolVersion }) => ({
     protocolVersion,
     capabilities: { tools: {} },
     serverInfo: { name: 'inputs', version: '1.0.0' },
+    ...(TELLS && { instructions: `Signed in with ${process.env[TELLS]}` }),
   }),
   ping: () => ({}),
   'tools/list': () => ({
@@ -73,6 +76,9 @@ for await (const line of createInterface({ input: process.stdin })) {
   const { id, method, params } = JSON.parse(line)
   if (id === undefined) continue
   const answer = answers[method]
-  if (answer) reply({ id, result: answer(params ?? {}) })
+  // As programs do that say which key was refused.
+  if (REFUSES && method === 'initialize')
+    reply({ id, error: { code: -32000, message: `bad credentials: ${process.env[REFUSES]}` } })
+  else if (answer) reply({ id, result: answer(params ?? {}) })
   else reply({ id, error: { code: -32601, message: `no method ${method}` } })
 }
