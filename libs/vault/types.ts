@@ -27,7 +27,7 @@ export interface VersionKey {
 /** Values by key, sealed for one version of a secret. */
 export interface SealedVersion {
   values: Record<string, SealedValue>
-  /** Puts the version's data key beside the log, in the transaction in which the event commits. Throws Overtaken when the version has one already. */
+  /** Puts the version's data key beside the log, in the transaction in which the event commits. Throws Overtaken when the version has one already, and when keys were rotated and retired meanwhile. */
   store: (transaction: PoolClient) => Promise<void>
 }
 

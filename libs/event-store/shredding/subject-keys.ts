@@ -20,6 +20,7 @@ import {
   type Queryable,
 } from './key-rows'
 import { Forgotten, Undecryptable } from './outcomes'
+import { measured, padded, unmeasured } from './padding'
 
 export interface SubjectKeysOptions {
   /** Its connections act as `mcpd_app`. */
@@ -51,7 +52,7 @@ export type Sealed = {
 export interface NewSubject {
   /** Bytes, whose length shows as the next 64 only. */
   seal(purpose: string, bytes: Uint8Array): Sealed
-  /** Puts the key into the transaction in which the values commit. Throws Overtaken when the subject has a key or a tombstone already. */
+  /** Puts the key into the transaction in which the values commit. Throws Overtaken when the subject has a key or a tombstone already, or its key-encryption key was retired meanwhile. */
   store(transaction: ClientBase): Promise<void>
 }
 
@@ -63,9 +64,6 @@ export interface Rewrapped {
   /** Subject of the last key that was looked at, to go on after; undefined at the end. */
   last: string | undefined
 }
-
-const paddedTo = 64
-const lengthBytes = 4
 
 /**
  * Values in an append-only log that can be forgotten: each subject has a data key in a mutable table, values are sealed with it before
@@ -152,7 +150,8 @@ export class SubjectKeys {
         return { origin, key: row.key, ciphertext }
       },
       store: async (transaction) => {
-        if (!(await createKey(transaction, row))) throw new Overtaken(`subject "${subject}" has a key already`)
+        const created = await createKey(transaction, row).catch(overtakenBy)
+        if (!created) throw new Overtaken(`subject "${subject}" has a key already`)
       },
     }
   }
@@ -269,21 +268,10 @@ export class SubjectKeys {
   }
 }
 
-/** The bytes behind their length, filled up with zeros. */
-const measured = (bytes: Uint8Array): Buffer => {
-  const length = lengthBytes + bytes.length
-  const whole = Buffer.alloc(length + (-length & (paddedTo - 1)))
-  whole.writeUInt32BE(bytes.length)
-  whole.set(bytes, lengthBytes)
-  return whole
-}
-
-const unmeasured = (whole: Buffer): Buffer => whole.subarray(lengthBytes, lengthBytes + whole.readUInt32BE())
-
-const padded = (value: Json): Buffer => {
-  const text = Buffer.from(JSON.stringify(value))
-  // Spaces behind a JSON text mean nothing.
-  return Buffer.concat([text, Buffer.alloc(-text.length & (paddedTo - 1), ' ')])
+/** A new key is in nobody's way: it was wrapped with a key-encryption key that others have retired. */
+const overtakenBy = (error: unknown): never => {
+  if (error instanceof DomainError && error.code === 'Conflict') throw new Overtaken(error.message, { cause: error })
+  throw error
 }
 
 // The wrap is bound to the store that holds it, the value to the one in which it was sealed: values travel with the log, wraps are made anew.

@@ -75,10 +75,8 @@ describe('The list of key-encryption keys', () => {
     const kept = await sealing(second).begin(uuidv7())
     await inTransaction(database.pool, (transaction) => kept.store(transaction))
     await retire()
-    await expect(inTransaction(database.pool, (transaction) => subject.store(transaction))).rejects.toMatchObject({
-      code: 'Conflict',
-      message: expect.stringContaining('retired'),
-    })
+    const stored = inTransaction(database.pool, (transaction) => subject.store(transaction))
+    await expect(stored).rejects.toMatchObject({ name: 'Overtaken', message: expect.stringContaining('retired') })
     // Nor does wrapping anew lead back to it.
     await expect(sealing(first).rewrap({ limit: 1 })).resolves.toMatchObject({ count: 0 })
     const back = new SubjectKeys({ pool: database.pool, keyEncryptionKey: first, olderKeys: [second] })
