@@ -19,13 +19,16 @@ export interface PlacedFile {
 /** Where values of secrets lie as files: a directory for each instance, by its key, in memory where the system has a place for that. */
 export class SecretDirectories {
   #self: Promise<ProcessIdentity> | undefined
+  readonly #inMemory: string
   readonly #written = new Set<string>()
 
   /** `name` is the same for every daemon of a store and driver; `fallback` is used where memory cannot be. */
   constructor(
-    private readonly name: string,
+    name: string,
     private readonly fallback: string,
-  ) {}
+  ) {
+    this.#inMemory = join(sharedMemory, `mcpctl-${String(process.getuid?.() ?? 0)}-${name}`)
+  }
 
   /** Replaces the files of an instance and answers with their directory. Until they are given away, only this process' user can read them. */
   async write(key: string, files: readonly PlacedFile[]): Promise<string> {
@@ -61,27 +64,35 @@ export class SecretDirectories {
 
   /** What the instance's files hold; nothing where it has none. */
   async read(key: string): Promise<Buffer[]> {
-    const directory = join(await this.#rooted(), key, 'files')
-    const files = (await below(directory)).filter(({ isFile }) => isFile)
+    const found = await Promise.all((await this.#places()).map((place) => below(join(place, key, 'files'))))
+    const files = found.flat().filter(({ isFile }) => isFile)
     const read = await Promise.all(files.map(({ path }) => readFile(path).catch(() => undefined)))
     return read.filter((content) => content !== undefined)
   }
 
   async remove(key: string): Promise<void> {
-    await rm(join(await this.#rooted(), key), { recursive: true, force: true, maxRetries: 3 })
+    for (const place of await this.#places())
+      await rm(join(place, key), { recursive: true, force: true, maxRetries: 3 })
     this.#written.delete(key)
   }
 
   /** Removes what killed daemons have left, except what is known. What a living daemon has written is its own to remove. */
   async sweep(known: ReadonlySet<string>): Promise<void> {
-    const root = await this.#rooted()
-    const unknown = (await readdir(root)).filter((key) => !known.has(key) && !this.#written.has(key))
-    for (const key of unknown) if (await isAbandoned(join(root, key))) await this.remove(key)
+    for (const place of await this.#places()) {
+      const keys = await readdir(place).catch(() => [])
+      const unknown = keys.filter((key) => !known.has(key) && !this.#written.has(key))
+      for (const key of unknown) if (await isAbandoned(join(place, key))) await this.remove(key)
+    }
   }
 
   /** Leaves nothing where there is nothing left to keep. */
   async close(): Promise<void> {
-    await rmdir(await this.#rooted()).catch(() => undefined)
+    for (const place of await this.#places()) await rmdir(place).catch(() => undefined)
+  }
+
+  /** Where there may be something. */
+  async #places(): Promise<string[]> {
+    return (await isOwn(this.#inMemory)) ? [this.#inMemory, this.fallback] : [this.fallback]
   }
 
   #owner(): Promise<ProcessIdentity> {
@@ -91,8 +102,7 @@ export class SecretDirectories {
 
   /** Made anew wherever it is gone: another daemon may have removed it on its way out. */
   async #rooted(): Promise<string> {
-    const inMemory = join(sharedMemory, `mcpctl-${String(process.getuid?.() ?? 0)}-${this.name}`)
-    if ((await isInMemory()) && (await makeOwn(inMemory))) return inMemory
+    if ((await isInMemory()) && (await makeOwn(this.#inMemory))) return this.#inMemory
     await mkdir(this.fallback, { recursive: true, mode: 0o700 })
     return this.fallback
   }
@@ -104,6 +114,10 @@ const isInMemory = async (): Promise<boolean> =>
 /** Whether the directory is there and ours alone: everybody may create names in shared memory, also those that we are about to use. */
 const makeOwn = async (directory: string): Promise<boolean> => {
   await mkdir(directory, { mode: 0o700 }).catch(() => undefined)
+  return isOwn(directory)
+}
+
+const isOwn = async (directory: string): Promise<boolean> => {
   const found = await lstat(directory).catch(() => undefined)
   return found !== undefined && found.isDirectory() && found.uid === process.getuid?.() && (found.mode & 0o077) === 0
 }
