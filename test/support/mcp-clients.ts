@@ -39,12 +39,19 @@ export const overHttp = (sandbox: Sandbox, at: string): Promise<ToolClient> => {
   return connected(sandbox, new StreamableHTTPClientTransport(new URL(`/mcp/${at}`, server), { requestInit }))
 }
 
-/** The SDK's client with mcplocal as its stdio server. */
-export const throughMcplocal = (sandbox: Sandbox, project: string): Promise<ToolClient> => {
-  const env = Object.fromEntries(Object.entries(sandbox.env).map(([name, value]) => [name, value ?? '']))
-  const command = { command: process.execPath, args: [program('mcplocal'), '--project', project], env }
-  return connected(sandbox, new StdioClientTransport({ ...command, stderr: 'ignore' }))
+/** The SDK's client with a program of this command line as its stdio server. */
+export const startedAs = (
+  sandbox: Sandbox,
+  { command, args, env = {} }: { command: string; args: string[]; env?: Record<string, string> },
+): Promise<ToolClient> => {
+  const surrounding = Object.entries(sandbox.env).map(([name, value]) => [name, value ?? ''])
+  const all = { ...(Object.fromEntries(surrounding) as Record<string, string>), ...env }
+  return connected(sandbox, new StdioClientTransport({ command, args, env: all, stderr: 'ignore' }))
 }
+
+/** The SDK's client with mcplocal as its stdio server. */
+export const throughMcplocal = (sandbox: Sandbox, project: string): Promise<ToolClient> =>
+  startedAs(sandbox, { command: process.execPath, args: [program('mcplocal'), '--project', project] })
 
 /** The inspector's command line, which needs a newer Node than the project. */
 export const inspector = (sandbox: Sandbox, ...args: string[]): Promise<Answer> => {
