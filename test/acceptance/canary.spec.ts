@@ -3,10 +3,19 @@ import { stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { channels, written } from './canary-channels'
 import { forgotten, listedCommands, runAll } from './canary-commands'
-import { mistakes, wrongLines } from './canary-mistakes'
+import { wrongLines } from './canary-lines'
+import { mistakes } from './canary-mistakes'
 import { askAll, unasked } from './canary-routes'
 import { end, play, type Told } from './canary-story'
 import { CanaryWorld } from './canary-world'
+
+const tryParse = (line: string): unknown => {
+  try {
+    return JSON.parse(line)
+  } catch {
+    return undefined
+  }
+}
 
 /**
  * Values of secrets are stored, rotated, used, revealed once and typed into wrong places by a daemon, its commands and an instance that are all as they
@@ -83,6 +92,11 @@ describe('values of secrets', () => {
     const found = await gather(world, told)
     expect(found.toString()).toMatch(shows)
     expect(world.canaries.find(found, name)).toEqual([])
+  })
+
+  it('B41: stand in no line of the log that is anything but one object, whatever was sent', async () => {
+    const lines = (await world.sandbox.log()).trimEnd().split('\n')
+    expect(lines.filter((line) => typeof tryParse(line) !== 'object')).toEqual([])
   })
 
   it('are not in any file that was written: data, logs, temporary files, caches', async () => {
