@@ -1,3 +1,4 @@
+import { uidPattern } from '@mcpctl/contracts'
 import { sql, type Kysely } from 'kysely'
 import type { ReadModel } from './tables'
 
@@ -23,14 +24,32 @@ export class Bearers {
     private readonly processor: string,
   ) {}
 
-  /** Which of these names an object bears now. */
-  async among(named: readonly NamedObject[]): Promise<(named: NamedObject) => boolean> {
-    if (named.length === 0) return () => false
+  /** Those of these uids and names that an object bears now. */
+  async among(
+    uids: readonly string[],
+    names: readonly NamedObject[],
+  ): Promise<{ uids: string[]; names: NamedObject[] }> {
+    return { uids: await this.uidsAmong(uids), names: await this.namesAmong(names) }
+  }
+
+  private async uidsAmong(uids: readonly string[]): Promise<string[]> {
+    const wanted = uids.filter((uid) => uidPattern.test(uid))
+    if (wanted.length === 0) return []
+    const rows = await this.database
+      .selectFrom('rm.object')
+      .select('uid')
+      .where(sql<boolean>`uid = any(${[...new Set(wanted)]}::uuid[])`)
+      .where('to_position', 'is', null)
+      .execute()
+    return rows.map(({ uid }) => uid)
+  }
+
+  private async namesAmong(names: readonly NamedObject[]): Promise<NamedObject[]> {
+    if (names.length === 0) return []
     const { rows } = await sql<NamedObject>`select o.kind, o.name
-      from (select distinct * from jsonb_to_recordset(${JSON.stringify(named)}::jsonb) as r (kind text, name text)) r
+      from (select distinct * from jsonb_to_recordset(${JSON.stringify(names)}::jsonb) as r (kind text, name text)) r
       join rm.object o on o.kind = r.kind and o.name = r.name and o.to_position is null`.execute(this.database)
-    const found = new Set(rows.map(idOf))
-    return (each) => found.has(idOf(each))
+    return rows
   }
 
   /** The latest object of that name, as far as the table has followed the log. */
@@ -46,5 +65,3 @@ export class Bearers {
     return { readUntil: BigInt(from ?? reached) }
   }
 }
-
-const idOf = ({ kind, name }: NamedObject): string => `${kind}/${name}`

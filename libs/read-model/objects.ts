@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
-import { DomainError, uidPattern, type Kind, type ResourceList, type ResourceObject } from '@mcpctl/contracts'
+import { DomainError, type Kind, type ResourceList, type ResourceObject } from '@mcpctl/contracts'
 import { sql, type Kysely } from 'kysely'
+import { Bearers } from './bearers'
 import { uidKey } from './object-fold'
 import { fieldConditions, labelConditions } from './selectors'
 import type { ReadModel } from './tables'
@@ -54,6 +55,8 @@ const referrers = sql<Referrer[] | null>`(
 
 /** Reads of the object table; every list is consistent at one position, pages included. */
 export class Objects {
+  private readonly bearers: Bearers
+
   constructor(
     private readonly database: Kysely<ReadModel>,
     readonly epoch: number,
@@ -61,7 +64,9 @@ export class Objects {
     private readonly processor: string,
     /** By name of the kind. */
     private readonly kinds: ReadonlyMap<string, ReadKind> = new Map(),
-  ) {}
+  ) {
+    this.bearers = new Bearers(database, processor)
+  }
 
   /** The current object of that name. */
   async find(kind: string, name: string): Promise<ResourceObject | undefined> {
@@ -237,14 +242,13 @@ export class Objects {
   async withJoins(kind: string, objects: ResourceObject[]): Promise<ResourceObject[]> {
     const joins = this.kinds.get(kind)?.joins
     if (!joins) return objects
-    const uids = objects.flatMap((object) => joins.uids(object as never)).filter((uid) => uidPattern.test(uid))
-    const rows = await this.database
-      .selectFrom('rm.object')
-      .select('uid')
-      .where(sql<boolean>`uid = any(${[...new Set(uids)]}::uuid[])`)
-      .where('to_position', 'is', null)
-      .execute()
-    const existing = new Set(rows.map(({ uid }) => uid))
+    const wanted = objects.flatMap((object) => joins.names?.(object as never) ?? [])
+    const { uids, names } = await this.bearers.among(
+      objects.flatMap((object) => joins.uids(object as never)),
+      [...this.kinds].flatMap(([name, { plural }]) => namesOf(name, plural, wanted)),
+    )
+    const plurals = names.map((named) => `${this.kinds.get(named.kind)?.plural ?? ''}/${named.name}`)
+    const existing = new Set([...uids, ...plurals])
     return objects.map((object) => ({ ...object, ...joins.show(object as never, existing) }) as ResourceObject)
   }
 
@@ -260,6 +264,9 @@ export class Objects {
     return token
   }
 }
+
+const namesOf = (kind: string, plural: string, wanted: readonly string[]) =>
+  wanted.filter((each) => each.startsWith(`${plural}/`)).map((each) => ({ kind, name: each.slice(plural.length + 1) }))
 
 const isWithin = ({ names, owners }: ReadScope) => {
   const named = sql<boolean>`name = any(${[...names]}::text[])`

@@ -32,10 +32,12 @@ export type Reference = { kind: string; name: string } | { kind: string; uid: st
 /** The objects that an object names. */
 export type ReferencesOf = (object: never) => Reference[]
 
-/** What an object's own stream cannot tell: whether others that it names by uid are still there. Joined at read, outside resourceVersion and watch. */
+/** What an object's own stream cannot tell: whether others that it names are there. Joined at read, outside resourceVersion and watch. */
 export interface ObjectJoins<Object extends ViewObject = never> {
   /** The uids that the object names. */
   uids(object: Object): string[]
-  /** Spec and status as they are shown, given which of those uids bear an object now. Pure. */
+  /** The objects that it names by the kind's plural and their own name: `servers/github`. */
+  names?(object: Object): string[]
+  /** Spec and status as they are shown, given which of those uids and names bear an object now. Pure. */
   show(object: Object, existing: ReadonlySet<string>): { spec: object; status: object }
 }

@@ -1,3 +1,5 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { writeConfig } from '@mcpctl/client'
 import { position } from '../../../test/support/log'
@@ -127,5 +129,49 @@ describe('subjects that are gone', () => {
     expect((await type('auth can-i edit server/github --as dave')).out).toBe('no\n')
     expect((await type('auth can-i edit server/github --as alice')).out).toBe('yes\n')
     expect((await type('auth reconcile --prune-dangling')).err).toContain('No dangling subjects found\n')
+  })
+})
+
+describe('rights on an object by its name', () => {
+  const grantsOf = async (token?: string) => {
+    const text = sectionsOf(await done('describe rbac by-name', token))
+    return text.slice(text.indexOf('Grants:'), text.indexOf('Reaches:')).replace(/ +/g, ' ')
+  }
+  const shown = (state: string) =>
+    'Grants:\n' +
+    ' GRANT RESOURCE NAME BINDING GRANTED-BY GRANTED-AT OBJECT\n' +
+    ' view servers * by-name admin MINUTE -\n' +
+    ` edit projects site by-name admin MINUTE ${state}\n`
+
+  it('may come before it, are shown as such, and are warned of when it is made again', async () => {
+    await done('create rbac by-name --subject User:alice --binding view:servers --binding edit:projects:site')
+    expect(await grantsOf()).toBe(shown('Missing'))
+    const first = await type('create project site')
+    expect([first.code, first.err]).toEqual([0, ''])
+    expect(await grantsOf()).toBe(shown('Bound'))
+    await done('delete project site')
+    expect(await grantsOf()).toBe(shown('Missing'))
+    const warning =
+      "Warning: another project 'site' was there before: making this one brings 1 grant to life again: " +
+      'binding by-name edit:projects:site; see: mcpctl describe rbac by-name\n'
+    expect((await type('create project site --dry-run=server')).err).toBe(warning)
+    const again = await type('create project site')
+    expect([again.code, again.err]).toEqual([0, warning])
+    expect(await grantsOf()).toBe(shown('Bound'))
+  })
+
+  it('are warned of by apply too', async () => {
+    await done('delete project site')
+    const manifest = join(cli.directory, 'site.yaml')
+    writeFileSync(manifest, 'projects:\n  - name: site\n')
+    const { code, err } = await type(`apply -f ${manifest}`)
+    expect(code).toBe(0)
+    expect(err).toContain("Warning: another project 'site' was there before")
+  })
+
+  it('say nothing of objects that the reader may not view', async () => {
+    await done('create user auditor')
+    await done('create rbac auditor --subject User:auditor --binding view:rbac')
+    expect(await grantsOf(await tokenFor('auditor'))).toBe(shown('-'))
   })
 })

@@ -9,6 +9,8 @@ interface RbacStatus {
   /** As the flags of `create rbac` write them. */
   grants: { subjects: string[]; bindings: string[]; operations: string[] }
   subjects: (SubjectRef & { state?: 'Bound' | 'Dangling' })[]
+  /** The objects that entries name: such a grant holds for whatever bears the name, also later or again. */
+  objects?: { resource: string; name: string; state: 'Bound' | 'Missing' }[]
   /** What should be granted with care. */
   warnings: string[]
   dangling?: string[]
@@ -100,10 +102,27 @@ export const rbacReferences = (rbac: RbacObject) => rbac.status.subjects.map(({ 
 /** Stands for everybody who is logged in: it is there without being created. */
 const isBuiltIn = ({ name }: SubjectRef): boolean => name.startsWith('system:')
 
-/** Subjects that were deleted since, which the binding's own stream does not tell. */
+const named = ({ spec: { bindings, operations } }: RbacObject): Map<string, { resource: string; name: string }> =>
+  new Map(
+    [...bindings, ...operations].flatMap(({ resource, name }) =>
+      resource === undefined || name === undefined ? [] : [[`${resource}/${name}`, { resource, name }]],
+    ),
+  )
+
+/** By which names the object is there: rights on instances may name their server. */
+const bearersOf = ({ resource, name }: { resource: string; name: string }): string[] =>
+  [resource, ...(resource === 'instances' ? ['servers'] : [])].map((plural) => `${plural}/${name}`)
+
+/** Subjects that were deleted since, and objects that are not there (yet), which the binding's own stream does not tell. */
 export const rbacJoins: ObjectJoins<RbacObject> = {
   uids: ({ status }) => status.subjects.map(({ uid }) => uid),
-  show: ({ spec, status }, existing) => {
+  names: (rbac) => [...named(rbac).values()].flatMap(bearersOf),
+  show: (rbac, existing) => {
+    const { spec, status } = rbac
+    const objects = [...named(rbac).values()].map((object) => {
+      const isThere = bearersOf(object).some((bearer) => existing.has(bearer))
+      return { ...object, state: isThere ? 'Bound' : 'Missing' }
+    })
     const isBound = (subject: SubjectRef) => isBuiltIn(subject) || existing.has(subject.uid)
     const gone = status.subjects.filter((subject) => !isBound(subject))
     return {
@@ -120,6 +139,7 @@ export const rbacJoins: ObjectJoins<RbacObject> = {
           const state = isBound({ kind, name, uid }) ? 'Bound' : 'Dangling'
           return { kind, name, uid, state }
         }),
+        ...(objects.length > 0 && { objects }),
         ...(gone.length > 0 && { dangling: gone.map(subjectText) }),
       },
     }

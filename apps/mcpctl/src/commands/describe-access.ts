@@ -88,19 +88,28 @@ const ofGroup = async (authz: Authz, group: string): Promise<Sections> => {
   return { text: members + direct(access), fields: ['members'] }
 }
 
-const ofRbac = async (authz: Authz, rbac: string): Promise<Sections> => {
+/** Whether what a grant names is there: rights may be given before it is, and hold again after it was. */
+const withState = (grants: readonly GrantRecord[], { status }: ResourceObject): string[][] => {
+  const objects = (status['objects'] ?? []) as { resource: string; name: string; state: string }[]
+  const stateOf = ({ entry }: GrantRecord) =>
+    objects.find(({ resource, name }) => resource === entry.resource && name === entry.name)?.state ?? '-'
+  const [header = [], ...rows] = grantRows(grants)
+  return [[...header, 'OBJECT'], ...rows.map((row, index) => [...row, ...grants.slice(index, index + 1).map(stateOf)])]
+}
+
+const ofRbac = async (authz: Authz, rbac: string, object: ResourceObject): Promise<Sections> => {
   const access = await see(authz.effective({ rbac }))
   if (access === forbidden) return { text: '', fields: [] }
   const { subjects = [], reaches = 0 } = access
   const text = [
     section('Subjects', [['KIND', 'NAME', 'STATE'], ...subjects.map(({ kind, name, state }) => [kind, name, state])]),
-    section('Grants', grantRows(access.direct)),
+    section('Grants', withState(access.direct, object)),
     `Reaches:  ${String(reaches)} enabled ${reaches === 1 ? 'user' : 'users'}\n`,
   ].join('')
-  return { text, fields: ['subjects', 'bindings', 'operations', 'grants', 'dangling'] }
+  return { text, fields: ['subjects', 'bindings', 'operations', 'objects', 'grants', 'dangling'] }
 }
 
-const ofKind: Record<string, (authz: Authz, name: string) => Promise<Sections>> = {
+const ofKind: Record<string, (authz: Authz, name: string, object: ResourceObject) => Promise<Sections>> = {
   users: ofUser,
   groups: ofGroup,
   rbac: ofRbac,
@@ -111,5 +120,5 @@ export const isOfAccess = ({ plural }: Kind): boolean => Object.hasOwn(ofKind, p
 /** What a user, a group or a binding has to do with rights. What the reader may not see says so. */
 export const accessSections = async (session: Session, kind: Kind, object: ResourceObject): Promise<Sections> => {
   const read = ofKind[kind.plural]
-  return read ? read(new Authz(session.client.http), object.metadata.name) : { text: '', fields: [] }
+  return read ? read(new Authz(session.client.http), object.metadata.name, object) : { text: '', fields: [] }
 }

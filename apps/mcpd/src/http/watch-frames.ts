@@ -1,6 +1,7 @@
 import type { DomainError, Kind, ResourceObject } from '@mcpctl/contracts'
 import type { ObjectChange } from '@mcpctl/read-model'
 import { problemOf } from './problem.filter'
+import { visibleToAll } from './visible'
 
 export type Told = 'ADDED' | 'MODIFIED' | 'DELETED'
 
@@ -17,7 +18,7 @@ const frame = (type: string, data: unknown, id?: string): string =>
   `${id === undefined ? '' : `id: ${id}\n`}event: ${type}\ndata: ${JSON.stringify(data)}\n\n`
 
 /** An object that is there when a watch begins. Without an id: who has not seen all of them begins again. */
-export const present = (object: ResourceObject): string => frame('ADDED', object)
+export const present = (object: ResourceObject): string => frame('ADDED', visibleToAll(object))
 
 /** Everything up to this version has been told. */
 export const bookmark = (kind: Kind, version: string, isStart = false): string => {
@@ -41,6 +42,7 @@ export const changed = (type: Told, change: ObjectChange, epoch: number): string
 }
 
 const write = (type: Told, { before, after }: ObjectChange, version: string): string => {
-  const object = type === 'DELETED' ? before : after
+  const told = type === 'DELETED' ? before : after
+  const object = told && visibleToAll(told)
   return frame(type, object && { ...object, metadata: { ...object.metadata, resourceVersion: version } }, version)
 }

@@ -113,7 +113,7 @@ export class Watch {
       const { items, metadata } = await objects.list(kind, page, { uid: reader.uid, scopes: reader.scopes })
       await reader.confirm()
       if (next === undefined) this.position = positionIn(metadata.resourceVersion)
-      for (const { referencedBy: _, ...object } of items) if (reader.maySee(object)) yield present(object)
+      for (const object of items) if (reader.maySee(object)) yield present(object)
       next = metadata.continue
     } while (next !== undefined)
     yield bookmark(kind, this.version(), true)
