@@ -328,7 +328,9 @@ Access: direct:
   })
 
   it('describe rbac shows subjects with their state, grants and how many it reaches', async () => {
-    daemon.put('rbac', binding('dev-team', []))
+    const object = binding('dev-team', [])
+    const objects = [{ resource: 'servers', name: 'github', state: 'Missing' }]
+    daemon.put('rbac', { ...object, status: { ...object.status, objects } })
     const subjects = [{ kind: 'Group', name: 'dev', uid: 'g', state: 'Bound' }, dave]
     daemon.route = ({ path: asked }) =>
       asked === '/api/v1/authz/effective'
@@ -341,8 +343,8 @@ Subjects:
   Group   dev    Bound
   User    dave   Dangling
 Grants:
-  GRANT   RESOURCE   NAME     BINDING    GRANTED-BY   GRANTED-AT
-  edit    servers    github   dev-team   root         2026-07-02T09:12Z
+  GRANT   RESOURCE   NAME     BINDING    GRANTED-BY   GRANTED-AT          OBJECT
+  edit    servers    github   dev-team   root         2026-07-02T09:12Z   Missing
 Reaches:  1 enabled user
 `,
     )
