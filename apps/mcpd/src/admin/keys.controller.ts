@@ -5,7 +5,7 @@ import { AskedBy, Authorize, type Asked } from '@mcpctl/resource'
 import type { KeyStatus } from '@mcpctl/vault'
 import { STORE, type Store } from '../store/store'
 import { answers, refusals } from './admin.openapi'
-import { keyEvents, keyStream, type KeyEventType } from './key-events'
+import { keyEvents, keyStream, type KeyEvent } from './key-events'
 import { OperatorLog, refuseBody } from './operator-log'
 import { Rewrapping } from './rewrapping'
 
@@ -24,7 +24,7 @@ const stateOf = ({ state }: KeyStatus): Pick<KeysStatus, 'state' | 'message'> =>
 @Controller('api/v1/admin')
 @ApiDefaultResponse(refusals)
 export class KeysController {
-  private readonly operators: OperatorLog<KeyEventType>
+  private readonly operators: OperatorLog<KeyEvent>
 
   constructor(
     @Inject(STORE) private readonly store: Store,

@@ -7,7 +7,7 @@ import { AskedBy, Authorize, type Asked } from '@mcpctl/resource'
 import { STORE, type Store } from '../store/store'
 import { answers, refusals } from './admin.openapi'
 import { OperatorLog, refuseBody } from './operator-log'
-import { processorEvents, type ProcessorEventType } from './processor-events'
+import { processorEvents, type ProcessorEvent } from './processor-events'
 
 const shown = ({ position, head, rebuild, ...status }: Awaited<ReturnType<typeof modelStatus>>): ModelStatus => ({
   ...status,
@@ -21,7 +21,7 @@ const shown = ({ position, head, rebuild, ...status }: Awaited<ReturnType<typeof
 @Controller('api/v1/admin/models')
 @ApiDefaultResponse(refusals)
 export class ModelsController {
-  private readonly operators: OperatorLog<ProcessorEventType>
+  private readonly operators: OperatorLog<ProcessorEvent>
 
   constructor(@Inject(STORE) private readonly store: Store) {
     this.operators = new OperatorLog(store.log, processorEvents)

@@ -11,19 +11,22 @@ import type { PoolClient } from 'pg'
 import { v7 as uuidv7 } from 'uuid'
 
 /** What was done to something, and what is answered when the same request comes again. */
-export interface Act<Type extends string, R extends JsonObject> {
+export type Act<Event extends OperatorEvent, R extends JsonObject> = Event & {
   /** What it was done to: names the stream. */
   to: string
-  type: Type
-  data: JsonObject
   answer: R
 }
 
+interface OperatorEvent {
+  type: string
+  data: JsonObject
+}
+
 /** Records what operators do in the transaction in which it is done, so that neither is there without the other. */
-export class OperatorLog<Type extends string> {
+export class OperatorLog<Event extends OperatorEvent> {
   constructor(
     private readonly log: Pick<PostgresEventLog, 'appendWithin' | 'command'>,
-    private readonly events: EventTypes<Type>,
+    private readonly events: EventTypes<Event['type']>,
   ) {}
 
   /**
@@ -45,7 +48,7 @@ export class OperatorLog<Type extends string> {
   }
 
   /** Appends the event and keeps the answer, as the last statement of the transaction. Throws when that is refused; the caller takes all of it back. */
-  async record<R extends JsonObject>(tx: PoolClient, asked: Asked, act: Act<Type, R>): Promise<R> {
+  async record<R extends JsonObject>(tx: PoolClient, asked: Asked, act: Act<Event, R>): Promise<R> {
     const { to, type, data, answer } = act
     const meta = { ...asked.meta, ...(asked.command && { commandId: asked.command.id }) }
     const event: NewEvent = { id: uuidv7(), type, schemaVersion: schemaVersionOf(this.events, type), data, meta }

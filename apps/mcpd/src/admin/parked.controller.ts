@@ -6,7 +6,7 @@ import { AskedBy, Authorize, type Asked } from '@mcpctl/resource'
 import { STORE, type Store } from '../store/store'
 import { answers, refusals } from './admin.openapi'
 import { OperatorLog, refuseBody } from './operator-log'
-import { processorEvents, type ProcessorEventType } from './processor-events'
+import { processorEvents, type ProcessorEvent } from './processor-events'
 
 interface Path {
   processor: string
@@ -35,7 +35,7 @@ const positionOf = (text: string): bigint => {
 @Controller('api/v1/admin/parked')
 @ApiDefaultResponse(refusals)
 export class ParkedController {
-  private readonly operators: OperatorLog<ProcessorEventType>
+  private readonly operators: OperatorLog<ProcessorEvent>
 
   constructor(@Inject(STORE) private readonly store: Store) {
     this.operators = new OperatorLog(store.log, processorEvents)

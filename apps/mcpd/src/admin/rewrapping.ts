@@ -2,9 +2,10 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { RewrapStatus } from '@mcpctl/contracts'
 import type { EventMeta } from '@mcpctl/event-store'
 import { inTransaction } from '@mcpctl/postgres'
+import type { KekUse } from '@mcpctl/vault'
 import type { Logger } from 'pino'
 import type { Store } from '../store/store'
-import { keyEvents, keyStream, type KeyEventType } from './key-events'
+import { keyEvents, keyStream, type KeyEvent } from './key-events'
 import { OperatorLog } from './operator-log'
 
 const FIRST_PAUSE_MS = 100
@@ -16,7 +17,7 @@ const daemon = { uid: '00000000-0000-0000-0000-000000000000', name: 'system:mcpd
 /** Wraps data keys anew in the background, a hundred at a time, and half of the time at most. */
 export class Rewrapping {
   private readonly ending = new AbortController()
-  private readonly operators: OperatorLog<KeyEventType>
+  private readonly operators: OperatorLog<KeyEvent>
   private going: Promise<void> | undefined
   private again = false
   private progress: RewrapStatus | undefined
@@ -89,11 +90,13 @@ export class Rewrapping {
     }
     const { lastError: _, ...progress } = this.progress as RewrapStatus
     this.progress = progress
-    if (progress.done > before || progress.failed > 0) await this.record(meta, progress.done - before)
+    const { keks, stale } = await this.store.vault.status()
+    if (progress.done > before || progress.failed > 0) await this.record(meta, progress.done - before, keks)
+    // Somebody slow may have stored a key that he had wrapped before.
+    if (stale > progress.failed) this.again = true
   }
 
-  private async record(meta: EventMeta, count: number): Promise<void> {
-    const { keks } = await this.store.vault.status()
+  private async record(meta: EventMeta, count: number, keks: readonly KekUse[]): Promise<void> {
     const { failed = 0, failing = [] } = this.progress ?? {}
     const data = { kek: keks.at(-1)?.id ?? '', count, failed }
     await inTransaction(this.store.pool, (tx) =>
