@@ -4,7 +4,7 @@ import { Builder, modelStatus, requestRebuild, type RebuildableModel } from '@mc
 import { inTransaction } from '@mcpctl/postgres'
 import type { Logger } from 'pino'
 import { OperatorLog } from '../admin/operator-log'
-import { processorEvents } from '../admin/processor-events'
+import { processorEvents, type ProcessorEvent } from '../admin/processor-events'
 import type { Store } from './store'
 
 const FIRST_PAUSE_MS = 100
@@ -91,7 +91,7 @@ export class RebuildLoop {
           data: { processor: model.name, version },
           answer: { version },
         } as const
-        await new OperatorLog(log, processorEvents).record(tx, { meta }, done)
+        await new OperatorLog<ProcessorEvent>(log, processorEvents).record(tx, { meta }, done)
       })
     } catch (error) {
       // Somebody was faster.
