@@ -70,6 +70,17 @@ describe('the description of the admin routes', () => {
     check('get', `${root}/models/{name}`, expectStatus(404, await daemon.send(`${root}/models/none`)))
   })
 
+  it('is what keys are told and rotated by', async () => {
+    const look = async () => check('get', `${root}/keys`, expectStatus(200, await daemon.send(`${root}/keys`)))
+    await look()
+    for (const verb of ['rotate?dryRun=All', 'rotate', 'rewrap', 'retire']) {
+      const [path] = verb.split('?')
+      check('post', `${root}/keys:${String(path)}`, await daemon.send(`${root}/keys:${verb}`, { method: 'POST' }))
+    }
+    await look()
+    check('post', `${root}/keys:rotate`, expectStatus(400, await daemon.send(`${root}/keys:rotate`, { body: [1] })))
+  })
+
   it('is what a verification tells, and what it has found', async () => {
     const verify = async () => {
       const answer = expectStatus(200, await daemon.send(`${root}/verify`, { method: 'POST' }))
