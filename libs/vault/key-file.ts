@@ -1,11 +1,13 @@
 import { randomBytes } from 'node:crypto'
-import { link, mkdir, open, realpath, rename, rm, type FileHandle } from 'node:fs/promises'
+import { link, mkdir, open, readdir, realpath, rename, rm, stat, type FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { kekOf, KekUnusable, type Kek, type KekSource } from './kek-source'
 
 const format = 'mcpctl-kek/1'
 const maxBytes = 64 * 1024
 const othersMayRead = 0o077
+/** No draft is written for so long: its writer was killed. */
+const abandonedMs = 60_000
 
 interface KeyFileContent {
   format: typeof format
@@ -58,6 +60,7 @@ export class KeyFile implements KekSource {
       await mkdir(folder, { recursive: true, mode: 0o700 })
       await write(draft, `${JSON.stringify(content, null, 2)}\n`)
       await place(draft, path)
+      await sweep(folder)
       await sync(folder)
     } finally {
       await rm(draft, { force: true })
@@ -115,6 +118,16 @@ const json = (text: string): unknown => {
     return JSON.parse(text)
   } catch {
     return undefined
+  }
+}
+
+/** Drafts that were never put in place hold keys. */
+const sweep = async (folder: string): Promise<void> => {
+  for (const name of await readdir(folder)) {
+    if (!/^\.kek-[0-9a-f]{12}$/.test(name)) continue
+    const draft = join(folder, name)
+    const found = await stat(draft).catch(() => undefined)
+    if (found && Date.now() - found.mtimeMs > abandonedMs) await rm(draft, { force: true })
   }
 }
 

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
@@ -78,6 +78,17 @@ describe('A vault', () => {
     expect((await stat(path)).mode & 0o777).toBe(0o600)
     expect((await stat(join(folder, 'keys'))).mode & 0o777).toBe(0o700)
     expect(await readdir(join(folder, 'keys'))).toEqual(['kek'])
+  })
+
+  it('leaves no draft of the file, also not one of a daemon that was killed', async () => {
+    await vault.state()
+    const [old, young, other] = ['.kek-0123456789ab', '.kek-ba9876543210', '.kek-notes'].map((name) =>
+      join(folder, 'keys', name),
+    ) as [string, string, string]
+    for (const draft of [old, young, other]) await writeFile(draft, 'x')
+    for (const draft of [old, other]) await utimes(draft, new Date(0), new Date(0))
+    await vault.rotate()
+    expect((await readdir(join(folder, 'keys'))).sort()).toEqual(['.kek-ba9876543210', '.kek-notes', 'kek'])
   })
 
   it('agrees with those who start at the same time on one key', async () => {
