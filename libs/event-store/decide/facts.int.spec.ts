@@ -4,7 +4,8 @@ import { testDatabase, type TestDatabase } from '../../../test/support/database'
 import { PostgresEventLog } from '../postgres-event-log'
 import { event, to } from '../testing/event-fixtures'
 import type { Decider, JsonObject, ProjectedEvent } from '../types'
-import { Overtaken, UnitOfWork } from './unit-of-work'
+import { Overtaken } from './overtaken'
+import { UnitOfWork } from './unit-of-work'
 
 type AdminEvent = { type: 'AdminNamed' | 'AdminDismissed'; data: object }
 type AdminCommand = { type: 'name' } | { type: 'dismiss'; admins: number }

@@ -2,6 +2,7 @@ import { DomainError } from '@mcpctl/contracts'
 import type { PoolClient } from 'pg'
 import { v7 as uuidv7 } from 'uuid'
 import { schemaVersionOf, toCurrent } from './catalogue'
+import { accepted } from './overtaken'
 import { lastPositionOf, loadPast, snapshotOf, versionOf, type Past } from './past'
 import type { Snapshots } from './snapshots'
 import type {
@@ -57,11 +58,6 @@ export interface StagedEvents {
   category: string
   streamId: string
   events: readonly DomainEvent[]
-}
-
-/** Thrown inside a unit of work whose facts were overtaken; the request is decided again on fresh ones. */
-export class Overtaken extends Error {
-  override readonly name = 'Overtaken'
 }
 
 export interface UnitOptions {
@@ -282,21 +278,3 @@ export class UnitOfWork {
 
 // As JSON, so that no two keys are taken for one another.
 const claimId = (scope: string, key: string): string => JSON.stringify([scope, key])
-
-const accepted = (verdict: Verdict): Verdict & { status: 'ok' | 'duplicate' } => {
-  switch (verdict.status) {
-    case 'ok':
-    case 'duplicate':
-      return verdict
-    case 'conflict':
-      throw new Overtaken(`stream ${verdict.streamId} is at version ${String(verdict.actual)}`)
-    case 'claim-taken':
-      throw new Overtaken(`${verdict.scope} "${verdict.key}" is held by ${verdict.owner}`)
-    case 'condition-failed':
-      throw new Overtaken(`position ${String(verdict.position)} broke the append condition`)
-    case 'fenced':
-      throw new DomainError('Unavailable', `another daemon leads now (term ${String(verdict.term)})`, { retryAfter: 1 })
-    case 'command-mismatch':
-      throw new DomainError('IdempotencyKeyReused', 'this idempotency key was used for another request; send a new key')
-  }
-}

@@ -124,7 +124,7 @@ const askFor = ({ need, path }: Guarded, plural: string, name: string): Ask => {
 
 const filled = (path: string, plural: string, name: string) =>
   path
-    .replace(/\(\^.+\)::/, '\0')
+    .replace(/(\(\^.+\))?::/, '\0')
     .replace(':plural', plural)
     .replace(':name', name)
     .replace(/:\w+/g, '1')
@@ -221,8 +221,12 @@ const isMeaningless = (ask: Ask): boolean =>
 
 describe('every route', () => {
   it('is one of a controller that says what it needs', () => {
-    const declared = new Set(routes().map(({ method, path }) => `${method} ${path}`))
-    const paths = served().filter((route) => !route.startsWith('HEAD '))
+    // The framework prints a colon that was written twice once, or twice, as it likes.
+    const once = (route: string) => route.replace('::', ':')
+    const declared = new Set(routes().map(({ method, path }) => once(`${method} ${path}`)))
+    const paths = served()
+      .map(once)
+      .filter((route) => !route.startsWith('HEAD '))
     expect(paths.length).toBeGreaterThan(40)
     const isDeclared = (route: string) => declared.has(route) || declared.has(route.replace(/^\w+/, 'ALL'))
     expect(paths.filter((route) => !isDeclared(route))).toEqual([])
