@@ -9,6 +9,7 @@ import { inTransaction } from '@mcpctl/postgres'
 import { v7 as uuidv7 } from 'uuid'
 import { testDatabase, type TestDatabase } from '../../test/support/database'
 import { KeyFile } from './key-file'
+import { newKek } from './kek-source'
 import { SecretValue } from './secret-value'
 import type { SealedValue } from './types'
 import { Vault } from './vault'
@@ -89,6 +90,19 @@ describe('A vault', () => {
     for (const draft of [old, other]) await utimes(draft, new Date(0), new Date(0))
     await vault.rotate()
     expect((await readdir(join(folder, 'keys'))).sort()).toEqual(['.kek-ba9876543210', '.kek-notes', 'kek'])
+  })
+
+  it.each<[string, () => Promise<unknown>]>([
+    ['was deleted', () => rm(path)],
+    ['was replaced by that of another store', () => new KeyFile(path).save([newKek()])],
+  ])('rotates no keys while the file in which they are kept %s: what they wrap would be lost', async (_, lose) => {
+    const found = await sealed(1, { a: 'text' })
+    const file = await readFile(path)
+    await lose()
+    await expect(vault.rotate()).rejects.toThrow(`${path} does not hold the key`)
+    await writeFile(path, file, { mode: 0o600 })
+    await vault.rotate()
+    expect(await opened(1, found, another())).toEqual({ a: 'text' })
   })
 
   it('agrees with those who start at the same time on one key', async () => {

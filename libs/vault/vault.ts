@@ -85,10 +85,7 @@ export class Vault {
         binary: value.binary,
       },
     ])
-    return {
-      values: Object.fromEntries(sealed),
-      store: (transaction: PoolClient) => subject.store(transaction),
-    }
+    return { values: Object.fromEntries(sealed), store: (transaction) => subject.store(transaction) }
   }
 
   /** Opens values of one version, each for itself: what cannot be opened says why and does not hurt the others. */
@@ -154,9 +151,9 @@ export class Vault {
   async rotate(record?: Recorded<Rotation>): Promise<Rotation> {
     await this.ring()
     return this.changing(async (change) => {
-      const { current } = await this.ring(change)
+      const { current, ids } = await this.ring(change)
       const next = newKek()
-      await this.source.save([...((await this.source.load()) ?? []), next])
+      await this.source.save([...(await this.kept(ids, await change.list())), next])
       await change.announce(next.key)
       const rotation = { from: current.id, to: next.id }
       await record?.(change.transaction, rotation)
@@ -212,9 +209,16 @@ export class Vault {
     }
   }
 
+  /** Keys as they are kept now: one in use that is in memory alone would be lost with the next change. */
+  private async kept(ids: ReadonlySet<string>, announced: WrappingKey[]): Promise<Kek[]> {
+    const keys = (await this.source.load()) ?? []
+    const lost = announced.find(({ id }) => ids.has(id) && !keys.some((kek) => kek.id === id))
+    if (lost) throw new KekUnusable(this.without(lost.id))
+    return keys
+  }
+
   private async idsInFile(): Promise<ReadonlySet<string>> {
-    const keys = await this.source.load().catch(() => undefined)
-    return new Set(keys?.map(({ id }) => id))
+    return new Set((await this.source.load().catch(() => undefined))?.map(({ id }) => id))
   }
 
   private async ring(list: Lister = this.wrapping): Promise<Ring> {
@@ -249,14 +253,14 @@ export class Vault {
         `there is no key in ${this.source.place}; put the file back that was made with this store`,
       )
     const current = keys.find(({ key }) => last?.isHeldBy(key))
-    if (!current)
-      return closed(
-        'KekWrong',
-        `${this.source.place} does not hold the key ${last?.id ?? ''} of this store; put the file back that was made with it`,
-      )
+    if (!current) return closed('KekWrong', this.without(last?.id))
     const olderKeys = keys.filter((kek) => kek !== current).map(({ key }) => key)
     const subjects = new SubjectKeys({ pool: this.pool, keyEncryptionKey: current.key, olderKeys })
     return { ring: { current, ids: new Set(keys.map(({ id }) => id)), subjects } }
+  }
+
+  private without(id = ''): string {
+    return `${this.source.place} does not hold the key ${id} of this store; put the file back that was made with it`
   }
 
   /** The first key of a store that has none: the last of those that were given, or a new one. */
