@@ -2,6 +2,7 @@ import { copyFile, mkdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import type { Condition, ResourceObject } from '@mcpctl/contracts'
+import { SubjectKeys } from '@mcpctl/event-store'
 import { KeyFile } from '@mcpctl/vault'
 import { newKek } from '@mcpctl/vault/kek-source'
 import type { Client } from 'pg'
@@ -245,6 +246,16 @@ describe('a secret whose ciphertext somebody has changed', () => {
     expectStatus(503, await secrets.reveal(first.metadata.name))
     await put(first.metadata.uid, own)
     expect(await secrets.values(first.metadata.name)).toEqual({ token: 'a' })
+  })
+
+  it('takes the values that it had, given again, where a restore has brought the end of their key', async () => {
+    const given = secrets.value()
+    const { name, uid } = (await secrets.create({ token: given })).metadata
+    await new SubjectKeys({ pool: daemon.database.pool, keyEncryptionKey: new Uint8Array(32) }).forget(`${uid}/1`)
+    expectStatus(410, await secrets.reveal(name))
+    expect(objectOf(expectStatus(200, await secrets.replace(name, { token: given }))).status['version']).toBe(2)
+    expect(await secrets.values(name)).toEqual({ token: given })
+    expect(objectOf(expectStatus(200, await secrets.replace(name, { token: given }))).status['version']).toBe(2)
   })
 
   it('B46: a data key that is gone is an alarm, not a version that was destroyed', async () => {

@@ -117,7 +117,8 @@ export class ApplySecretHandler implements ICommandHandler<ApplySecret> {
     const kept = keptKeys(secret, { mode, name, given: [...values.keys()], kept: wanted })
     refuseLarge(name, values)
     const fingerprints = values.size === 0 ? new Map<string, string>() : await this.vault.fingerprints(uid, values)
-    if (isUnchanged(secret, fingerprints, kept)) return undefined
+    const isSame = isUnchanged(secret, fingerprints, kept)
+    if (isSame && (values.size === 0 || !(await this.isShut(uid, secret)))) return undefined
     const whole = new Map([...(await this.keep(uid, secret, kept)), ...values])
     refuseLarge(name, whole)
     const version = secret.status === 'absent' ? 1 : secret.version + 1
@@ -150,6 +151,12 @@ export class ApplySecretHandler implements ICommandHandler<ApplySecret> {
         { kind: 'secrets', name },
       )
     return opened as Values
+  }
+
+  /** Whether the current version's key cannot be had, as after a restore: the same values given again make it whole. */
+  private async isShut(uid: string, secret: Secret): Promise<boolean> {
+    const keys = (await this.vault.keysOf([uid])).get(uid) ?? []
+    return secret.status === 'present' && !keys.some(({ version, usable }) => version === secret.version && usable)
   }
 
   /** Whether a version that was the current one is not any more. */
