@@ -9,6 +9,7 @@ export type SecretEntry = SecretValue | 'keep'
 export const maxKeys = 256
 const keyPattern = /^[-._a-zA-Z0-9]{1,253}$/
 const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
+const mostTold = 5
 /** As values are shown where they are masked. */
 const mask = /^\*{3,}( \((before|after)\))?$/
 
@@ -25,7 +26,8 @@ export class SecretEntries {
     const given = this.#given
     if (!isObject(given)) return 'must be a map of keys to values'
     const keys = Object.keys(given)
-    if (keys.length > maxKeys) return `must have at most ${String(maxKeys)} keys`
+    if (keys.length > maxKeys)
+      return `must have at most ${String(maxKeys)} keys, not ${String(keys.length)}; spread them over several secrets`
     const wrong = keys.findIndex((key) => !keyPattern.test(key) || key === '.' || key === '..')
     // A key that is none may be a value that was put in its place.
     if (wrong !== -1)
@@ -33,10 +35,14 @@ export class SecretEntries {
     const pasted = keys.findIndex(looksLikeCredential)
     if (pasted !== -1)
       return `the name of key ${String(pasted + 1)} looks like a credential; names are shown, values are not`
-    return keys
-      .map((key) => [key, problemOf(given[key])] as const)
-      .find(([, problem]) => problem)
-      ?.join(': ')
+    const problems = keys.flatMap((key) => {
+      const problem = problemOf(given[key])
+      return problem === undefined ? [] : [`${key}: ${problem}`]
+    })
+    const others = problems.length - mostTold
+    return problems.length === 0
+      ? undefined
+      : [...problems.slice(0, mostTold), ...(others > 0 ? [`${String(others)} more`] : [])].join('; ')
   }
 
   /** By key, in the order given. Only where there is no problem. */
@@ -57,14 +63,16 @@ export class SecretEntries {
 
 const problemOf = (entry: unknown): string | undefined => {
   if (typeof entry === 'string') return problemOfText(entry)
-  if (!isObject(entry)) return 'must be text, or { value, binary }, or { keep: true }; quote what looks like a number'
+  if (entry === null) return 'has no value; write "" for an empty one, or leave the key out'
+  if (Array.isArray(entry)) return 'must be text, not a list'
+  if (!isObject(entry)) return `must be text, not a ${typeof entry}; put it in quotes`
   return 'keep' in entry ? problemOfKept(entry) : problemOfValue(entry)
 }
 
 const problemOfKept = (entry: Record<string, unknown>): string | undefined =>
   entry['keep'] === true && Object.keys(entry).length === 1
     ? undefined
-    : 'must be { keep: true } with nothing beside it to keep its value'
+    : 'must be { keep: true }, with nothing beside it, to keep its value; for a new value write that in place of the whole'
 
 const problemOfValue = (entry: Record<string, unknown>): string | undefined => {
   const { value, binary = false, ...others } = entry
@@ -78,7 +86,8 @@ const problemOfValue = (entry: Record<string, unknown>): string | undefined => {
 }
 
 const problemOfText = (text: string): string | undefined => {
-  if (mask.test(text)) return 'is a mask, not a value; write { keep: true } to keep the value that is there'
+  if (mask.test(text))
+    return 'is a mask, not a value; give the value, or { keep: true } where there is one to keep (a value of asterisks: as base64, with binary: true)'
   // PostgreSQL, C strings and environments end at it.
   return text.includes('\0') ? 'must not contain NUL; send it as { value: <base64>, binary: true }' : undefined
 }

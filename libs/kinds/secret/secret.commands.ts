@@ -60,13 +60,14 @@ export class SweepSecret {
 const refuseLarge = (name: string, values: Values): void => {
   const sizes = [...values].map(([key, value]): [string, number] => [key, value.bytes().length])
   const large = sizes.find(([, bytes]) => bytes > maxValueBytes)
-  const refused = (what: string, limit: number) =>
-    new DomainError('TooLarge', `${what} of secret "${name}" may hold at most ${String(limit / 1024)} KiB`, {
+  const refused = (what: string, limit: number, next = '') =>
+    new DomainError('TooLarge', `${what} of secret "${name}" may hold at most ${String(limit / 1024)} KiB${next}`, {
       kind: 'secrets',
       name,
     })
   if (large) throw refused(`key "${large[0]}"`, maxValueBytes)
-  if (sizes.reduce((sum, [, bytes]) => sum + bytes, 0) > maxSecretBytes) throw refused('the values', maxSecretBytes)
+  if (sizes.reduce((sum, [, bytes]) => sum + bytes, 0) > maxSecretBytes)
+    throw refused('the values', maxSecretBytes, '; spread them over several secrets')
 }
 
 const given = (spec: SecretSpec): { values: Map<string, SecretValue>; kept: string[] } => {

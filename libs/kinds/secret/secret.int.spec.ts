@@ -77,7 +77,9 @@ describe('a secret', () => {
       detail: `key "token" of secret "${metadata.name}" may hold at most 64 KiB`,
     })
     const all = expectStatus(413, await secrets.replace(metadata.name, { ...eight, one: 'v' }))
-    expect(problemOf(all).detail).toBe(`the values of secret "${metadata.name}" may hold at most 512 KiB`)
+    expect(problemOf(all).detail).toBe(
+      `the values of secret "${metadata.name}" may hold at most 512 KiB; spread them over several secrets`,
+    )
     const kept = expectStatus(413, await secrets.replace(metadata.name, { ...keepAll(eight), one: 'v' }))
     expect(problemOf(kept).detail).toContain('at most 512 KiB')
     // Of bytes, those that are meant count, not the letters of base64.

@@ -80,16 +80,25 @@ describe('a secret', () => {
     },
   )
 
+  it('is told of each key that is wrong, of five at most', () => {
+    const data = Object.fromEntries(Array.from({ length: 7 }, (_, n) => [`k${String(n)}`, n]))
+    const message = problems({ data: { ...data, good: 'x' } })['/data'] ?? ''
+    expect(message.split('; ').filter((part) => /^k\d: must be text/.test(part))).toHaveLength(5)
+    expect(message).toMatch(/; 2 more$/)
+  })
+
   it('has at most 256 keys', () => {
     const data = Object.fromEntries(Array.from({ length: 257 }, (_, n) => [`k${String(n)}`, canary]))
-    expect(problems({ data })).toEqual({ '/data': 'must have at most 256 keys' })
+    expect(problems({ data })).toEqual({
+      '/data': 'must have at most 256 keys, not 257; spread them over several secrets',
+    })
   })
 
   it.each<[string, unknown, RegExp]>([
-    ['null', null, /^must be text, or/],
-    ['a number', 12_345, /quote what looks like a number/],
-    ['a boolean', true, /^must be text, or/],
-    ['a list', [canary], /^must be text, or/],
+    ['null', null, /^has no value; write "" for an empty one/],
+    ['a number', 12_345, /must be text, not a number; put it in quotes/],
+    ['a boolean', true, /must be text, not a boolean; put it in quotes/],
+    ['a list', [canary], /^must be text, not a list/],
     ['nothing in it', {}, /"value" must be text/],
     ['a number in an object', { value: 12_345 }, /"value" must be text/],
     ['null in an object', { value: null }, /"value" must be text/],
