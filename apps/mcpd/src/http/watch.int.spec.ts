@@ -1,8 +1,9 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
+import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals'
 import { until } from '../../../../test/support/binaries'
 import { Caller, type Items } from '../../../../test/support/caller'
 import { startDaemon, tokenOf, type TestDaemon } from '../../../../test/support/daemon'
 import { EventSource, type WatchEvent } from '../../../../test/support/event-source'
+import { STORE, type Store } from '../store/store'
 import { Watches } from './watches'
 
 let daemon: TestDaemon
@@ -38,6 +39,11 @@ const told = (events: readonly WatchEvent[]) =>
     .map(({ type, object }) => `${type} ${object.metadata.name}`)
 const about = (source: EventSource, ...names: string[]) =>
   told(source.events).filter((text) => names.includes(text.split(' ')[1] ?? ''))
+const gate = () => {
+  let open: () => void = () => undefined
+  const opened = new Promise<void>((resolve) => (open = resolve))
+  return { open, opened }
+}
 const positionOf = (id: string | undefined) => Number(id?.split('.')[1])
 
 describe('a watch', () => {
@@ -136,6 +142,27 @@ describe('a watch', () => {
     await Promise.all(sources.map((source) => until('all', () => told(source.events).length === 30 || undefined)))
     const [first] = sources
     for (const source of sources) expect(source.events).toEqual(first?.events)
+  })
+
+  it('tells all that happens once its head is there, however late it learns where the log is', async () => {
+    const { objects } = daemon.parts.app.get<Store>(STORE)
+    const [asked, learns] = [gate(), gate()]
+    const position = objects.position.bind(objects)
+    jest.spyOn(objects, 'position').mockImplementationOnce(async () => {
+      asked.open()
+      await learns.opened
+      return position()
+    })
+    let isThere = false
+    const opening = watch().finally(() => (isThere = true))
+    await asked.opened
+    await apply('before-the-head')
+    expect(isThere).toBe(false)
+    learns.open()
+    const source = await opening
+    await apply('after-the-head')
+    await source.saw('ADDED', 'after-the-head')
+    expect(told(source.events)).toEqual(['ADDED after-the-head'])
   })
 
   it('shows that the connection lives, and how far all has been told', async () => {

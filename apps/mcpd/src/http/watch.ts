@@ -50,6 +50,8 @@ export class Watch {
   async *frames(): AsyncGenerator<string> {
     const { feed } = this.watched
     try {
+      // Who has the answer's head is told whatever happens from then on.
+      if (this.beginsNow()) this.position = BigInt(await this.watched.objects.position())
       yield opening
       yield* this.whileOpen(this.start())
       while (this.final === undefined && !feed.join(this.take, this.position)) yield* this.whileOpen(this.catchUp())
@@ -86,17 +88,17 @@ export class Watch {
   }
 
   private async *start(): AsyncGenerator<string> {
-    const { objects, query, reader } = this.watched
-    if (query.initial) {
-      yield* this.state()
-      return
+    const { query, reader } = this.watched
+    if (query.initial) yield* this.state()
+    else if (query.from !== undefined) {
+      await reader.confirmSince(query.from)
+      this.position = query.from
     }
-    if (query.from === undefined) {
-      this.position = BigInt(await objects.position())
-      return
-    }
-    await reader.confirmSince(query.from)
-    this.position = query.from
+  }
+
+  private beginsNow(): boolean {
+    const { initial, from } = this.watched.query
+    return !initial && from === undefined
   }
 
   /** What is there, as of one position. */
