@@ -29,10 +29,14 @@ export class EventSource {
     return source
   }
 
+  /** What happened, without the bookmarks that come by the clock. */
+  get changes(): WatchEvent[] {
+    return this.events.filter(({ type }) => ['ADDED', 'MODIFIED', 'DELETED'].includes(type))
+  }
+
   /** Names in the order in which they were first told of. */
   get names(): string[] {
-    const named = this.events.filter(({ type }) => ['ADDED', 'MODIFIED', 'DELETED'].includes(type))
-    return [...new Set(named.map(({ object }) => object.metadata.name))]
+    return [...new Set(this.changes.map(({ object }) => object.metadata.name))]
   }
 
   has(type: string, name: string): boolean {
