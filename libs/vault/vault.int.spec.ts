@@ -6,6 +6,7 @@ import { inspect } from 'node:util'
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { Forgotten, Overtaken, Undecryptable } from '@mcpctl/event-store'
 import { inTransaction } from '@mcpctl/postgres'
+import type { Pool, QueryConfig } from 'pg'
 import { v7 as uuidv7 } from 'uuid'
 import { testDatabase, type TestDatabase } from '../../test/support/database'
 import { KeyFile } from './key-file'
@@ -271,8 +272,50 @@ describe('A vault', () => {
         { id: from, current: false, present: true },
         { id: to, current: true, present: true },
       ])
-      // Version 1 and the key of fingerprints.
-      expect(stale).toBe(2)
+      // Version 1; the key of fingerprints is wrapped anew with the rotation.
+      expect(stale).toBe(1)
+    })
+
+    it('writes secrets without the older key, also when nothing else was wrapped anew before that was lost', async () => {
+      const before = await sealed(1, { a: 'one' })
+      const { from } = await vault.rotate()
+      const { keys, ...rest } = JSON.parse(await readFile(path, 'utf8')) as { keys: { id: string }[] }
+      await writeFile(path, JSON.stringify({ ...rest, keys: keys.filter(({ id }) => id !== from) }))
+      const restarted = another()
+      const after = await sealed(2, { a: 'one' }, restarted)
+      expect(await opened(2, after, restarted)).toEqual({ a: 'one' })
+      expect(after['a']?.fingerprint).toBe(before['a']?.fingerprint)
+      expect((await opened(1, before, restarted))['a']).toBeInstanceOf(Undecryptable)
+      // Nor does what cannot be opened stand in the way of the next rotation.
+      const { to } = await restarted.rotate()
+      expect(await restarted.state()).toEqual({ status: 'ready', kek: to })
+      await sealed(3, { a: 'three' }, restarted)
+    })
+
+    it('is rotated also when the key of fingerprints cannot be opened, and says so when it is wrapped anew', async () => {
+      const found = await sealed(1, { a: 'one' })
+      const owner = await database.connect()
+      await owner.query('alter table es.subject_key disable trigger all')
+      await owner.query(`update es.subject_key set wrapped = '' where subject = 'fingerprints'`)
+      await owner.query('alter table es.subject_key enable trigger all')
+      await vault.rotate()
+      const failing = new Set<string>()
+      for await (const { failed } of vault.rewrap()) for (const { subject } of failed) failing.add(subject)
+      expect([...failing]).toEqual(['fingerprints'])
+      expect(await opened(1, found, another())).toEqual({ a: 'one' })
+    })
+
+    it('goes on when that happens between its look at the keys and their use', async () => {
+      const before = await sealed(1, { a: 'one' })
+      let rotations = 0
+      const slow = Object.create(database.pool) as Pool
+      slow.query = (async (query: QueryConfig) => {
+        if (query.name === 'es-subject-keys' && rotations++ === 0) await another().rotate()
+        return database.pool.query(query)
+      }) as typeof slow.query
+      const prints = await new Vault(slow, new KeyFile(path)).fingerprints(uid, values({ a: 'one' }))
+      expect(rotations).toBeGreaterThan(1)
+      expect(prints.get('a')).toBe(before['a']?.fingerprint)
     })
 
     it('wraps data keys anew, leaves values as they are, and then does without the old key', async () => {
@@ -285,7 +328,7 @@ describe('A vault', () => {
         steps.push(done)
         expect(failed).toEqual([])
       }
-      expect(steps.at(-1)).toBe(231)
+      expect(steps.at(-1)).toBe(230)
       expect(steps.length).toBeGreaterThan(2)
       expect(await vault.status()).toMatchObject({ stale: 0 })
       expect(await vault.retire()).toEqual([from])

@@ -1,14 +1,9 @@
-import { createHmac } from 'node:crypto'
+import { createHmac, type KeyObject } from 'node:crypto'
 import { DomainError } from '@mcpctl/contracts'
-import {
-  SubjectKeys,
-  WrappingKeys,
-  type Undecryptable,
-  type WrappingKey,
-  type WrappingKeyChange,
-} from '@mcpctl/event-store'
+import { SubjectKeys, WrappingKeys, Undecryptable, type WrappingKey, type WrappingKeyChange } from '@mcpctl/event-store'
 import type { Pool, PoolClient } from 'pg'
 import { KekUnusable, newKek, type Kek, type KekSource } from './kek-source'
+import { lacking, ringOf, ringWith, stateOf, type Look, type Ring } from './ring'
 import { SecretValue } from './secret-value'
 import type {
   KekUse,
@@ -26,16 +21,7 @@ import type {
 const fingerprintSubject = 'fingerprints'
 const rewrapAtOnce = 100
 
-/** Keys at hand, with which secrets are sealed and opened. */
-interface Ring {
-  current: Kek
-  /** All key-encryption keys at hand, by name. */
-  ids: ReadonlySet<string>
-  subjects: SubjectKeys
-}
-
 type Lister = Pick<WrappingKeys, 'list'>
-type Look = { ring: Ring } | { closed: Extract<VaultState, { status: 'closed' }> }
 
 /**
  * Seals and opens the values of secrets: one data key per version of a secret, wrapped by a key-encryption key outside the database. Without
@@ -59,8 +45,7 @@ export class Vault {
 
   /** Whole HMACs, for "did it change?": under a key of the store, so that nobody else can try values. */
   async fingerprints(uid: string, values: Values): Promise<Map<string, string>> {
-    const { subjects } = await this.ring()
-    const key = await subjects.derive(fingerprintSubject, 'fingerprint')
+    const key = await this.fingerprintKey(await this.ring())
     return new Map(
       [...values].map(([name, value]) => [
         name,
@@ -144,17 +129,20 @@ export class Vault {
   }
 
   /**
-   * Makes another key-encryption key the current one: it is kept first, then announced, in the transaction in which `record` says so. What was wrapped
-   * before stays as it is until `rewrap`. Throws `Unavailable` when the vault is closed or the key cannot be kept, and what `record` throws: then
-   * nothing has changed.
+   * Makes another key-encryption key the current one: it is kept first, then announced, in the transaction in which `record` says so. The key of
+   * fingerprints is wrapped anew at once, so that secrets can be written with the new key alone; what else was wrapped before stays as it is until
+   * `rewrap`. Throws `Unavailable` when the vault is closed or the key cannot be kept, and what `record` throws: then nothing has changed.
    */
   async rotate(record?: Recorded<Rotation>): Promise<Rotation> {
     await this.ring()
     return this.changing(async (change) => {
       const { current, ids } = await this.ring(change)
       const next = newKek()
-      await this.source.save([...(await this.kept(ids, await change.list())), next])
+      const keys = [...(await this.kept(ids, await change.list())), next]
+      await this.source.save(keys)
       await change.announce(next.key)
+      // One that cannot be opened stays as it is, and `rewrap` names it.
+      await ringWith(this.pool, next, keys).subjects.renew(fingerprintSubject, change.transaction)
       const rotation = { from: current.id, to: next.id }
       await record?.(change.transaction, rotation)
       return rotation
@@ -200,6 +188,17 @@ export class Vault {
     return retired
   }
 
+  private async fingerprintKey({ current, subjects }: Ring): Promise<KeyObject> {
+    try {
+      return await subjects.derive(fingerprintSubject, 'fingerprint')
+    } catch (error) {
+      // Keys may have been rotated since they were looked at, and with them this one.
+      const now = error instanceof Undecryptable ? await this.ring() : undefined
+      if (!now || now.current.id === current.id) throw error
+      return this.fingerprintKey(now)
+    }
+  }
+
   private async changing<R>(work: (change: WrappingKeyChange) => Promise<R>): Promise<R> {
     try {
       return await this.wrapping.change(work)
@@ -213,7 +212,7 @@ export class Vault {
   private async kept(ids: ReadonlySet<string>, announced: WrappingKey[]): Promise<Kek[]> {
     const keys = (await this.source.load()) ?? []
     const lost = announced.find(({ id }) => ids.has(id) && !keys.some((kek) => kek.id === id))
-    if (lost) throw new KekUnusable(this.without(lost.id))
+    if (lost) throw new KekUnusable(lacking(this.source.place, lost.id))
     return keys
   }
 
@@ -234,7 +233,7 @@ export class Vault {
       const announced = found.length > 0 ? found : await this.first()
       const names = announced.map(({ id }) => id)
       if (this.held?.announced === names.join()) return { ring: this.held.ring }
-      const look = this.ringOf(await this.source.load(), announced)
+      const look = ringOf(this.pool, this.source.place, await this.source.load(), announced)
       const isWhole = 'ring' in look && names.every((id) => look.ring.ids.has(id))
       this.held = isWhole ? { ring: look.ring, announced: names.join() } : undefined
       return look
@@ -243,24 +242,6 @@ export class Vault {
       this.held = undefined
       return { closed: { status: 'closed', reason: 'KekWrong', message: error.message } }
     }
-  }
-
-  private ringOf(keys: Kek[] | undefined, announced: WrappingKey[]): Look {
-    const last = announced.at(-1)
-    if (!keys)
-      return closed(
-        'KekMissing',
-        `there is no key in ${this.source.place}; put the file back that was made with this store`,
-      )
-    const current = keys.find(({ key }) => last?.isHeldBy(key))
-    if (!current) return closed('KekWrong', this.without(last?.id))
-    const olderKeys = keys.filter((kek) => kek !== current).map(({ key }) => key)
-    const subjects = new SubjectKeys({ pool: this.pool, keyEncryptionKey: current.key, olderKeys })
-    return { ring: { current, ids: new Set(keys.map(({ id }) => id)), subjects } }
-  }
-
-  private without(id = ''): string {
-    return `${this.source.place} does not hold the key ${id} of this store; put the file back that was made with it`
   }
 
   /** The first key of a store that has none: the last of those that were given, or a new one. */
@@ -284,15 +265,8 @@ export class Vault {
 
 const subjectOf = (uid: string, version: number) => `${uid}/${String(version)}`
 
-const stateOf = (look: Look): VaultState =>
-  'ring' in look ? { status: 'ready', kek: look.ring.current.id } : look.closed
-
 const valueOf = (bytes: Buffer, binary = false): SecretValue => {
   const value = new SecretValue(bytes, binary)
   bytes.fill(0)
   return value
 }
-
-const closed = (reason: 'KekMissing' | 'KekWrong', message: string): Look => ({
-  closed: { status: 'closed', reason, message },
-})

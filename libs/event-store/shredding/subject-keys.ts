@@ -180,6 +180,22 @@ export class SubjectKeys {
     return { count: await replaceWraps(this.pool, wraps), failed, last: rows.at(-1)?.subject }
   }
 
+  /**
+   * Wraps the key of one subject anew, unless the current key-encryption key wraps it already; a subject that has none is left alone. As part of a READ
+   * COMMITTED transaction. Answers why it stays as it is where it cannot be opened. Throws `Unavailable`.
+   */
+  async renew(subject: string, transaction: ClientBase): Promise<Undecryptable | undefined> {
+    for (;;) {
+      const { store, rows } = await keysOf(transaction, [subject])
+      const [row] = rows
+      if (!row || row.key === null || row.kek === this.wrappingId) return undefined
+      const anew = this.rewrapped(store, row)
+      if (anew instanceof Undecryptable) return anew
+      // None: somebody else has wrapped it anew, or destroyed it, in between.
+      if ((await replaceWraps(transaction, [anew])) > 0) return undefined
+    }
+  }
+
   private rewrapped(store: string, row: LiveKey): Rewrap | Undecryptable {
     try {
       return { from: row.kek, ...this.wrap(store, row, this.unwrap(store, row)) }
