@@ -1,11 +1,14 @@
 import { randomBytes } from 'node:crypto'
-import { link, mkdir, open, readdir, realpath, rename, rm, stat, type FileHandle } from 'node:fs/promises'
+import type { Stats } from 'node:fs'
+import { constants, link, mkdir, open, readdir, realpath, rename, rm, stat, type FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { kekOf, KekUnusable, type Kek, type KekSource } from './kek-source'
 
 const format = 'mcpctl-kek/1'
 const maxBytes = 64 * 1024
 const othersMayRead = 0o077
+const irregular =
+  'it is no regular file; put the file back that was made with this store, or give another path (--kek-file)'
 /** No draft is written for so long: its writer was killed. */
 const abandonedMs = 60_000
 
@@ -14,9 +17,13 @@ interface KeyFileContent {
   keys: { id: string; key: string; createdAt: string }[]
 }
 
-/** Key-encryption keys in a file that only its owner may read. */
+/** Key-encryption keys in a file that only its owner may read, and which is the daemon's or root's. */
 export class KeyFile implements KekSource {
-  constructor(private readonly path: string) {}
+  /** `user`: the number of the user whose file it is, this process's unless told; whoever else has written it knows the keys. */
+  constructor(
+    private readonly path: string,
+    private readonly user = process.getuid?.(),
+  ) {}
 
   get place(): string {
     return this.path
@@ -70,18 +77,32 @@ export class KeyFile implements KekSource {
   private async read(): Promise<string | undefined> {
     let file: FileHandle | undefined
     try {
-      file = await open(this.path, 'r')
-      const { mode, size } = await file.stat()
-      this.refuseOpenToOthers(mode)
+      // Opening a pipe would wait for somebody who writes into it.
+      file = await open(this.path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
+      const found = await file.stat()
+      if (!found.isFile()) throw this.unusable(irregular)
+      this.refuseStrange(found)
+      this.refuseOpenToOthers(found.mode)
+      const { size } = found
       if (size > maxBytes) throw this.unusable(`it has ${String(size)} bytes, which is no key file`)
       return await file.readFile('utf8')
     } catch (error) {
       if (error instanceof KekUnusable) throw error
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-      throw this.unusable((error as Error).message)
+      const { code, message } = error as NodeJS.ErrnoException
+      if (code === 'ENOENT') return undefined
+      // What sockets and devices without a driver answer to being opened.
+      throw this.unusable(code === 'ENXIO' ? irregular : message)
     } finally {
       await file?.close()
     }
+  }
+
+  private refuseStrange({ uid }: Stats): void {
+    if (this.user === undefined || uid === this.user || uid === 0) return
+    const [owner, user] = [String(uid), String(this.user)]
+    throw this.unusable(
+      `it belongs to user ${owner}, not to the daemon's (${user}) or root; run: chown ${user} ${this.path}`,
+    )
   }
 
   private refuseOpenToOthers(mode: number): void {
