@@ -113,6 +113,17 @@ describe('revealing a secret', () => {
     expect(await revelations(uid)).toEqual([])
   })
 
+  it('does not repeat a value that was given in place of a key', async () => {
+    const { name, uid, second } = await twoVersions()
+    const pat = `ghp_${'a1B2'.repeat(9)}`
+    for (const pasted of [second, pat, `token=${pat}`]) {
+      const refused = expectStatus(404, await secrets.reveal(name, { keys: [pasted] }))
+      for (const told of [refused.text, daemon.logged()]) expect(told).not.toContain(pasted.slice(-20))
+      expect(problemOf(refused).detail).toMatch(/ has no key "[^"]*\*\*\*" in version 2; it has token$/)
+    }
+    expect(await revelations(uid)).toEqual([])
+  })
+
   it('is not possible of what was deleted, also once another has its name', async () => {
     const { name, first, second } = await twoVersions()
     expectStatus(200, await secrets.delete(name))

@@ -1,7 +1,7 @@
 import { Body, Controller, HttpCode, Param, Post } from '@nestjs/common'
 import { CommandBus } from '@nestjs/cqrs'
 import { ApiBody, ApiOperation, ApiResponse } from '@nestjs/swagger'
-import { DomainError, invalid, notFound } from '@mcpctl/contracts'
+import { DomainError, invalid, maskSecrets, notFound } from '@mcpctl/contracts'
 import {
   AskedBy,
   Authorize,
@@ -107,9 +107,10 @@ const shownValue = (name: string, { version, values }: SecretSnapshot, key: stri
   const details = { kind: 'secrets', name }
   if (content === undefined) {
     const had = [...values.keys()].join(', ')
+    // Whatever somebody has typed: it may be a value.
     throw new DomainError(
       'NotFound',
-      `secret "${name}" has no key "${key}" in version ${String(version)}; it has ${had}`,
+      `secret "${name}" has no key "${maskSecrets(key).slice(0, 253)}" in version ${String(version)}; it has ${had}`,
       details,
     )
   }
