@@ -349,6 +349,17 @@ describe('A vault', () => {
       expect(await vault.status()).toMatchObject({ stale: 0 })
     })
 
+    it('leaves nothing under an older key when another daemon rotates while data keys are wrapped anew', async () => {
+      for (let version = 1; version <= 150; version++) await sealed(version, { a: 'x' })
+      await vault.rotate()
+      const going = vault.rewrap()
+      expect(await going.next()).toMatchObject({ value: { done: 100 } })
+      const { to } = await another().rotate()
+      for await (const { failed } of going) expect(failed).toEqual([])
+      const { keks, stale } = await vault.status()
+      expect([stale, keks.at(-1)]).toEqual([0, expect.objectContaining({ id: to, dataKeys: 151 })])
+    })
+
     it('keeps a key that still wraps something, and what was forgotten stays forgotten', async () => {
       const gone = await sealed(1, { a: 'x' })
       await inTransaction(database.pool, (transaction) => vault.shred(uid, [1], transaction))

@@ -151,14 +151,15 @@ export class Vault {
 
   /**
    * Wraps what is not under the current key-encryption key anew, a hundred data keys at a time, and tells how far it is after each. Ciphertext stays
-   * as it is. It may be ended at any time and begun again. Answers how many were wrapped and which could not be.
+   * as it is. It may be ended at any time and begun again; when keys are rotated meanwhile, here or by another daemon, it begins again by itself. Answers
+   * how many were wrapped, some of them twice then, and which could not be.
    */
   async *rewrap(): AsyncGenerator<{ done: number; failed: Undecryptable[] }> {
-    const { subjects } = await this.ring()
-    const failed: Undecryptable[] = []
-    let done = 0
-    let after: string | undefined = ''
+    let [kek, after, done, failed]: [string, string | undefined, number, Undecryptable[]] = ['', '', 0, []]
     while (after !== undefined) {
+      const { current, subjects } = await this.ring()
+      // What is behind was wrapped with a key that is an older one now.
+      if (current.id !== kek) [kek, after, failed] = [current.id, '', []]
       const step: Awaited<ReturnType<SubjectKeys['rewrap']>> = await subjects.rewrap({ after, limit: rewrapAtOnce })
       done += step.count
       failed.push(...step.failed)
