@@ -53,14 +53,9 @@ describe('a right that was taken away', () => {
       expect(await vic.get('/servers/github')).toMatchObject({ status: 200 })
       expect(await vic.at(second).get('/servers/github')).toMatchObject({ status: 200 })
       await change()
-      const began = performance.now()
       expect(await vic.get('/servers/github')).toMatchObject({ status })
-      await until('the other daemon refuses', async () => {
-        const asked = performance.now()
-        const reply = await vic.at(second).get('/servers/github')
-        if (reply.status === 200) expect(asked - began).toBeLessThan(goneWithinMs)
-        return reply.status === status
-      })
+      const isRefused = async () => (await vic.at(second).get('/servers/github')).status === status
+      await until('the other daemon refuses', isRefused, goneWithinMs)
     },
   )
 
@@ -134,7 +129,7 @@ describe('a right that was taken away', () => {
       const began = performance.now()
       await world.root.must(world.root.delete('/rbac/vic-rights'))
       const answer = await call
-      expect(performance.now() - began).toBeLessThan(5_000)
+      expect(performance.now() - began).toBeLessThan(15_000)
       expect(answer?.body.result).toBeUndefined()
     }
   }, 90_000)

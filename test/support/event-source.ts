@@ -44,12 +44,12 @@ export class EventSource {
   }
 
   /** Waits until such an event has come. */
-  saw(type: string, name: string, within = 10_000): Promise<true> {
+  saw(type: string, name: string, within = 30_000): Promise<true> {
     return until(`${type} ${name}`, () => this.has(type, name) || undefined, within)
   }
 
   /** Waits for the other side's end; answers when that was. */
-  ended(within = 10_000): Promise<number> {
+  ended(within = 20_000): Promise<number> {
     return until('the stream has ended', () => this.endedAt, within)
   }
 

@@ -7,6 +7,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import type { Client } from 'pg'
 import { bundle } from '../../../test/support/bundle'
 import { testDatabase, type TestDatabase } from '../../../test/support/database'
+import { takenOverWithinMs } from '../../../test/support/deadlines'
 import { event, to } from '../testing/event-fixtures'
 import { eventually } from '../testing/eventually'
 import { faultyLine } from '../testing/faulty-line'
@@ -175,13 +176,13 @@ describe('Projectors of several processes', () => {
 
     it('C47 killed', async () => {
       await holder.kill('SIGKILL')
-      expect(await takenOver()).toBeLessThan(2_000)
+      expect(await takenOver()).toBeLessThan(takenOverWithinMs)
       await expectEachOnce()
     })
 
     it('C47 frozen, and going on later as if nothing had happened', async () => {
       holder.child.kill('SIGSTOP')
-      expect(await takenOver()).toBeLessThan(2_000)
+      expect(await takenOver()).toBeLessThan(takenOverWithinMs)
       holder.child.stdin?.write('go on\n')
       holder.child.kill('SIGCONT')
       await append(20)
@@ -194,13 +195,13 @@ describe('Projectors of several processes', () => {
       expect((await owner.query<{ killed: number }>(text)).rows[0]?.killed).toBeGreaterThan(1)
       // It may well be the one to go on: released, it starts again on a new connection.
       holder.child.stdin?.write('go on\n')
-      expect(await takenOver()).toBeLessThan(2_000)
+      expect(await takenOver()).toBeLessThan(takenOverWithinMs)
       await expectEachOnce()
     })
 
     it('C47 cut off from the database', async () => {
       line.cut()
-      expect(await takenOver()).toBeLessThan(2_000)
+      expect(await takenOver()).toBeLessThan(takenOverWithinMs)
       holder.child.stdin?.write('go on\n')
       line.mend()
       await append(20)
@@ -210,7 +211,7 @@ describe('Projectors of several processes', () => {
 
     it('C47 behind a line that lets nothing through any more', async () => {
       line.freeze()
-      expect(await takenOver()).toBeLessThan(2_000)
+      expect(await takenOver()).toBeLessThan(takenOverWithinMs)
       await expectEachOnce()
     })
   })
@@ -226,7 +227,7 @@ describe('Projectors of several processes', () => {
     const since = performance.now()
     await append(10)
     await eventually(caughtUp)
-    expect(performance.now() - since).toBeLessThan(2_000)
+    expect(performance.now() - since).toBeLessThan(takenOverWithinMs)
     await expectEachOnce()
   })
 
@@ -246,7 +247,7 @@ describe('Projectors of several processes', () => {
       const before = await checkpoint()
       // The other one goes on; ten megabytes later it is done, which takes as long as the machine needs.
       await eventually(async () => (await checkpoint()) > before || (await caughtUp()))
-      expect(performance.now() - since).toBeLessThan(2_000)
+      expect(performance.now() - since).toBeLessThan(takenOverWithinMs)
       await eventually(caughtUp)
       for (const child of children.splice(0)) child.kill('SIGKILL')
     }

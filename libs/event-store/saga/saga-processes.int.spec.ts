@@ -5,6 +5,7 @@ import { createInterface } from 'node:readline'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { bundle } from '../../../test/support/bundle'
 import { testDatabase, type TestDatabase } from '../../../test/support/database'
+import { takenOverWithinMs } from '../../../test/support/deadlines'
 import { PostgresEventLog } from '../postgres-event-log'
 import { event, to } from '../testing/event-fixtures'
 import { eventually } from '../testing/eventually'
@@ -133,7 +134,7 @@ describe('A saga in several processes', () => {
     const killed = performance.now()
     holder.child.kill(signal)
     await eventually(() => heir.sent().includes(one))
-    expect(performance.now() - killed).toBeLessThan(2_000)
+    expect(performance.now() - killed).toBeLessThan(takenOverWithinMs)
     await happens('two')
     await eventually(async () => (await notes()).includes('two'))
     expect((await states()).at(-1)).toEqual({ seen: ['one', 'two'] })
