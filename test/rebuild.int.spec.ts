@@ -113,7 +113,7 @@ describe('a rebuild', () => {
       until(async (round) => {
         const verdict = await daemon.log.append(toServer(nr, [round % 2 === 0 ? scaled(round) : reported(round)]))
         if (verdict.status !== 'ok') throw new Error(verdict.status)
-        if (!(await daemon.projector.waitFor(verdict.last ?? 0n, 5_000))) throw new Error('not visible')
+        if (!(await daemon.projector.waitFor(verdict.last ?? 0n, 30_000))) throw new Error('not visible')
       }),
     )
     for (let time = 0; time < 3; time++) await rebuild()
@@ -132,7 +132,7 @@ describe('a rebuild', () => {
     await daemon.caughtUp()
     // Gives up when it is made to wait.
     const quick = await database.connect({ role: 'mcpd_app' })
-    await quick.query(`set lock_timeout = '400ms'`)
+    await quick.query(`set lock_timeout = '2s'`)
     const slow = await database.connect({ role: 'mcpd_app' })
     await slow.query('begin')
     await slow.query('select count(*) from rm.object')

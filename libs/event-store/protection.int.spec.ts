@@ -340,7 +340,7 @@ describe('The log is protected', () => {
       await eventually(() => woken > 0)
       await log.append(to('after-forgery', 'none', event()))
       const head = await log.head()
-      expect(await projector.waitFor(head, 5_000)).toBe(true)
+      expect(await projector.waitFor(head, 30_000)).toBe(true)
       const { rows } = await owner.query<{ position: string }>('select position from rm.heard order by position')
       expect(rows.map(({ position }) => BigInt(position))).toEqual(
         (await log.read(0n, 1_000)).map(({ position }) => position),

@@ -89,7 +89,7 @@ describe('A server of its own', () => {
     const verdicts = await Promise.all(oneTo(20).map((n) => log.append(to(`c37-${n}`, 'none', ...events(2)))))
     expect(verdicts.every(({ status }) => status === 'ok')).toBe(true)
     expect((await log.read(head, 100)).map(({ position }) => position)).toEqual(oneTo(40).map((n) => head + BigInt(n)))
-    expect(await projector.waitFor(head + 40n, 5_000)).toBe(true)
+    expect(await projector.waitFor(head + 40n, 30_000)).toBe(true)
     expect(await counted()).toEqual(folded(await everything()))
     await elsewhere.query(`rollback prepared 'forgotten elsewhere'`)
     await elsewhere.end()
@@ -162,7 +162,7 @@ describe('A server of its own', () => {
       for (const { position } of rows) expect(BigInt(position)).toBeLessThanOrEqual(await log.head())
       for (const one of all.filter(({ claims }) => claims))
         expect(await log.claimOwner('name', one.claims![0]!.key)).toBe(one.streamId)
-      expect(await projector.waitFor(await log.head(), 10_000)).toBe(true)
+      expect(await projector.waitFor(await log.head(), 30_000)).toBe(true)
       expect(await counted()).toEqual(folded(all))
     },
     120_000,

@@ -49,7 +49,7 @@ describe('A projector that is disturbed', () => {
       },
     })
     await projecting.append(60)
-    expect(await projector.waitFor(await projecting.log.head(), 10_000)).toBe(true)
+    expect(await projecting.caughtUp(projector)).toBe(true)
     expect(kills).toBeGreaterThanOrEqual(5)
     expect(await projecting.seen()).toEqual(await projecting.everything())
   })
@@ -59,7 +59,7 @@ describe('A projector that is disturbed', () => {
     const pool = projecting.daemon(application)
     const lonely = await projecting.follow(pool)
     const projector = projecting.start({ follower: lonely })
-    expect(await projector.waitFor(await projecting.log.head(), 5_000)).toBe(true)
+    expect(await projecting.caughtUp(projector)).toBe(true)
     const listening = async () => {
       const text = `select pid from pg_stat_activity where application_name = $1 and query ilike '%listen%'`
       const owner = await database.connect()
@@ -70,7 +70,7 @@ describe('A projector that is disturbed', () => {
     const lost = await listening()
     expect(await killConnections(application)).toBeGreaterThan(0)
     await projecting.append(100)
-    expect(await projector.waitFor(await projecting.log.head(), 3_000)).toBe(true)
+    expect(await projecting.caughtUp(projector)).toBe(true)
     expect(await projecting.seen()).toEqual(await projecting.everything())
     await eventually(async () => ![undefined, lost].includes(await listening()))
   })
@@ -83,7 +83,7 @@ describe('A projector that is disturbed', () => {
     const projector = projecting.start({ follower: deaf })
     for (let round = 0; round < 2; round++) {
       await projecting.append(100)
-      expect(await projector.waitFor(await projecting.log.head(), 3_000)).toBe(true)
+      expect(await projecting.caughtUp(projector)).toBe(true)
     }
     expect(await projecting.seen()).toEqual(await projecting.everything())
   })
@@ -96,7 +96,7 @@ describe('A projector that is disturbed', () => {
       await projecting.project(tx, batch)
     }
     const projector = projecting.start({ project, maxAttempts: 2 })
-    expect(await projector.waitFor(await projecting.log.head(), 5_000)).toBe(true)
+    expect(await projecting.caughtUp(projector)).toBe(true)
     expect(await projecting.seen()).toEqual(await projecting.everything())
     const { rows } = await projecting.pool.query('select from es.parked where processor = $1', [projecting.name])
     expect(rows).toEqual([])
@@ -118,8 +118,8 @@ describe('A projector that is disturbed', () => {
     }
     const half = Math.ceil(Number(head) / 2)
     const projector = projecting.start({ follower: quiet, project, batchSize: half })
-    expect(await projector.waitFor(head, 5_000)).toBe(true)
-    expect(await projector.waitFor(last ?? 0n, 5_000)).toBe(true)
+    expect(await projector.waitFor(head, 30_000)).toBe(true)
+    expect(await projector.waitFor(last ?? 0n, 30_000)).toBe(true)
     expect(await projecting.seen()).toEqual(await projecting.everything())
   })
 
@@ -131,7 +131,7 @@ describe('A projector that is disturbed', () => {
     const farFollower = await projecting.follow(pool)
     const projector = projecting.start({ pool, follower: farFollower })
     const advances: number[] = []
-    expect(await projector.waitFor(await projecting.log.head(), 5_000)).toBe(true)
+    expect(await projecting.caughtUp(projector)).toBe(true)
     line.cut()
     const request = to('away', 'any', event())
     await expect(far.append(request)).rejects.toMatchObject({ code: 'Unavailable', details: { retryAfter: 1 } })
@@ -140,7 +140,7 @@ describe('A projector that is disturbed', () => {
     await eventually(() => projector.status().status === 'failing')
     line.mend()
     farFollower.onAdvance(() => advances.push(1))
-    expect(await projector.waitFor(await projecting.log.head(), 5_000)).toBe(true)
+    expect(await projecting.caughtUp(projector)).toBe(true)
     expect(await projecting.seen()).toEqual(await projecting.everything())
     expect((await far.append(request)).status).toBe('ok')
     await eventually(() => advances.length > 0)

@@ -86,7 +86,7 @@ describe('A notification', () => {
     await eventually(() => onlooker.status().status === 'waiting')
     for (let round = 0; round < 20; round++) {
       await projecting.append(1)
-      expect(await onlooker.waitFor(await projecting.log.head(), 2_000)).toBe(true)
+      expect(await projecting.caughtUp(onlooker)).toBe(true)
     }
   })
 })

@@ -23,7 +23,7 @@ describe('Projector', () => {
   it('C43 applies every event once, in order, from the beginning, and goes on where it stopped', async () => {
     await projecting.append(50)
     const first = projecting.start({ batchSize: 7 })
-    expect(await first.waitFor(await projecting.log.head(), 5_000)).toBe(true)
+    expect(await first.waitFor(await projecting.log.head(), 30_000)).toBe(true)
     await first.stop()
     expect(first.status()).toMatchObject({
       name: projecting.name,
@@ -32,7 +32,7 @@ describe('Projector', () => {
     })
     await projecting.append(20)
     const second = projecting.start({ batchSize: 7 })
-    expect(await second.waitFor(await projecting.log.head(), 5_000)).toBe(true)
+    expect(await second.waitFor(await projecting.log.head(), 30_000)).toBe(true)
     expect(await projecting.seen()).toEqual(await projecting.everything())
   })
 
@@ -40,7 +40,7 @@ describe('Projector', () => {
     const projector = projecting.start()
     const verdict = await projecting.log.append(to('waited', 'any', event()))
     if (verdict.status !== 'ok') throw new Error('not stored')
-    expect(await projector.waitFor(verdict.last!, 5_000)).toBe(true)
+    expect(await projector.waitFor(verdict.last!, 30_000)).toBe(true)
     expect(await projecting.seen()).toContain(verdict.last)
     expect(await projector.waitFor(verdict.last! + 1n, 50)).toBe(false)
   })
@@ -48,6 +48,7 @@ describe('Projector', () => {
   it('C45 takes a batch back that throws, says so, tries again later, and goes on once it works', async () => {
     let broken = true
     const projector = projecting.start({
+      maxAttempts: 1_000,
       project: async (tx, batch) => {
         await projecting.project(tx, batch)
         if (broken) throw new Error('cannot fold this')
@@ -69,7 +70,7 @@ describe('Projector', () => {
     })
     expect(await projecting.seen()).toEqual([])
     broken = false
-    expect(await projector.waitFor(await projecting.log.head(), 5_000)).toBe(true)
+    expect(await projector.waitFor(await projecting.log.head(), 30_000)).toBe(true)
     await eventually(() => projector.status().status === 'running')
     expect(await projecting.checkpoint()).toMatchObject({ status: 'running', attempts: 0, last_error: null })
     expect(await projecting.seen()).toEqual(await projecting.everything())
@@ -87,10 +88,10 @@ describe('Projector', () => {
     const healthy = projecting.start()
     await projecting.append(5)
     const before = await projecting.log.head()
-    expect(await poisoned.waitFor(before, 5_000)).toBe(true)
+    expect(await poisoned.waitFor(before, 30_000)).toBe(true)
     await projecting.log.append(to('poison', 'any', event({ type: 'Poison' })))
     await projecting.append(5)
-    expect(await healthy.waitFor(await projecting.log.head(), 5_000)).toBe(true)
+    expect(await healthy.waitFor(await projecting.log.head(), 30_000)).toBe(true)
     await eventually(() => poisoned.status().status === 'stopped')
     expect(poisoned.status()).toMatchObject({ position: before, lastError: expect.stringContaining('poison') })
     expect(await projecting.seen()).toEqual(await projecting.everything())
@@ -104,7 +105,7 @@ describe('Projector', () => {
     for (let round = 0; round < 10; round++) {
       await projecting.append(5)
       const head = await projecting.log.head()
-      expect(await Promise.all([here.waitFor(head, 5_000), there.waitFor(head, 5_000)])).toEqual([true, true])
+      expect(await Promise.all([here.waitFor(head, 30_000), there.waitFor(head, 30_000)])).toEqual([true, true])
     }
     expect(await projecting.seen()).toEqual(await projecting.everything())
   })
@@ -112,18 +113,18 @@ describe('Projector', () => {
   it('C47 takes over from a daemon that hangs in its transaction', async () => {
     const hung = await database.connect({ role: 'mcpd_app' })
     const projector = projecting.start()
-    expect(await projector.waitFor(await projecting.log.head(), 5_000)).toBe(true)
-    await hung.query(`begin; set local idle_in_transaction_session_timeout = '1s'`)
+    expect(await projector.waitFor(await projecting.log.head(), 30_000)).toBe(true)
+    await hung.query(`begin; set local idle_in_transaction_session_timeout = '4s'`)
     await hung.query('select from es.checkpoint where processor = $1 for update', [projecting.name])
     await projecting.append(1)
     expect(await projector.waitFor(await projecting.log.head(), 200)).toBe(false)
-    expect(await projector.waitFor(await projecting.log.head(), 4_000)).toBe(true)
+    expect(await projector.waitFor(await projecting.log.head(), 30_000)).toBe(true)
   })
 
   it('goes on in the version of the model that is active, whichever process makes it so', async () => {
     await projecting.append(3)
     const projector = projecting.start({ batchSize: 2 })
-    expect(await projector.waitFor(await projecting.log.head(), 5_000)).toBe(true)
+    expect(await projector.waitFor(await projecting.log.head(), 30_000)).toBe(true)
     const swap = async (client: Client) => {
       await client.query('begin')
       const { rows } = await client.query<{ position: string }>(
@@ -139,7 +140,7 @@ describe('Projector', () => {
     const appending = projecting.append(20)
     await swap(await database.connect({ role: 'mcpd_app' }))
     await appending
-    expect(await projector.waitFor(await projecting.log.head(), 5_000)).toBe(true)
+    expect(await projector.waitFor(await projecting.log.head(), 30_000)).toBe(true)
     const { rows } = await projecting.pool.query<{ model_version: number; position: string }>(
       'select model_version, position::text from es.checkpoint where processor = $1',
       [projecting.name],
@@ -151,7 +152,7 @@ describe('Projector', () => {
   it('leaves a model alone that other code has folded, and still tells how far it is', async () => {
     const other = projecting.start({ fold: 'theirs' })
     await projecting.append(2)
-    expect(await other.waitFor(await projecting.log.head(), 5_000)).toBe(true)
+    expect(await other.waitFor(await projecting.log.head(), 30_000)).toBe(true)
     await other.stop()
     const projector = projecting.start({ fold: 'ours' })
     await eventually(() => projector.status().status === 'waiting')
@@ -159,7 +160,7 @@ describe('Projector', () => {
     expect(await projector.waitFor(await projecting.log.head(), 1_500)).toBe(false)
     expect(projector.status().position).toBe((await projecting.log.head()) - 1n)
     const heir = projecting.start({ fold: 'ours', alsoFolds: ['theirs'] })
-    expect(await projector.waitFor(await projecting.log.head(), 5_000)).toBe(true)
+    expect(await projector.waitFor(await projecting.log.head(), 30_000)).toBe(true)
     await eventually(() => heir.status().status === 'running')
     expect(await projecting.seen()).toEqual(await projecting.everything())
   })

@@ -102,7 +102,7 @@ describe('A line that falls silent', () => {
     const since = performance.now()
     await projector.stop()
     await follower.stop()
-    expect(performance.now() - since).toBeLessThan(12_000)
+    expect(performance.now() - since).toBeLessThan(25_000)
     line.cut()
     expect(projector.status().status).toBe('stopped')
   })
@@ -132,7 +132,7 @@ describe('A line that falls silent', () => {
     projecting.later(() => follower.stop())
     const since = performance.now()
     await follower.start()
-    expect(performance.now() - since).toBeLessThan(4_000)
+    expect(performance.now() - since).toBeLessThan(15_000)
     line.mend()
     projecting.start()
     const heard: string[] = []

@@ -55,14 +55,14 @@ describe('Where a projector begins', () => {
 
   it('C43 without a checkpoint at the first event', async () => {
     const projector = start('from-beginning')
-    expect(await projector.waitFor(await log.head(), 5_000)).toBe(true)
+    expect(await projector.waitFor(await log.head(), 30_000)).toBe(true)
     expect(positions()).toEqual(between(0n, await log.head()))
   })
 
   it('C43 at a position with the event that follows it', async () => {
     await placeAt('from-position', 13n)
     const projector = start('from-position')
-    expect(await projector.waitFor(await log.head(), 5_000)).toBe(true)
+    expect(await projector.waitFor(await log.head(), 30_000)).toBe(true)
     expect(positions()).toEqual(between(13n, await log.head()))
   })
 
@@ -70,10 +70,10 @@ describe('Where a projector begins', () => {
     const head = await log.head()
     await placeAt('from-end', head)
     const projector = start('from-end')
-    expect(await projector.waitFor(head, 5_000)).toBe(true)
+    expect(await projector.waitFor(head, 30_000)).toBe(true)
     expect(seen).toEqual([])
     await log.append(to('later', 'any', ...events(3)))
-    expect(await projector.waitFor(head + 3n, 5_000)).toBe(true)
+    expect(await projector.waitFor(head + 3n, 30_000)).toBe(true)
     expect(positions()).toEqual(between(head, head + 3n))
   })
 
@@ -83,12 +83,12 @@ describe('Where a projector begins', () => {
     for (const _ of Array.from({ length: 5 })) {
       const projector = start('restarted')
       await log.append(to('restarts', 'any', ...events(10)))
-      expect(await projector.waitFor(await log.head(), 5_000)).toBe(true)
+      expect(await projector.waitFor(await log.head(), 30_000)).toBe(true)
       await projector.stop()
       await log.append(to('restarts', 'any', ...events(4)))
     }
     const last = start('restarted')
-    expect(await last.waitFor(await log.head(), 5_000)).toBe(true)
+    expect(await last.waitFor(await log.head(), 30_000)).toBe(true)
     expect(positions()).toEqual(between(after, await log.head()))
   })
 
@@ -102,7 +102,7 @@ describe('Where a projector begins', () => {
     await placeAt('large-versions', head - 1n)
     const projector = start('large-versions')
     await log.append(to('c15', 2147483647, ...events(2)))
-    expect(await projector.waitFor(head + 2n, 5_000)).toBe(true)
+    expect(await projector.waitFor(head + 2n, 30_000)).toBe(true)
     expect(seen.map(({ version }) => version)).toEqual([2147483647, 2147483648, 2147483649])
     expect(await log.readStream('c15', { from: 2147483648 })).toHaveLength(2)
     expect(await log.readStream('c15', { from: 2147483648, backwards: true })).toHaveLength(2)

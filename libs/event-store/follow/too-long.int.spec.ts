@@ -55,7 +55,7 @@ describe('A projection that takes too long', () => {
     const projector = projecting.start({
       batchSize: 32,
       maxAttempts: 2,
-      statementTimeoutMs: 150,
+      statementTimeoutMs: 500,
       project: async (tx, batch) => {
         sizes.push(batch.length)
         await projecting.project(tx, batch)
@@ -93,7 +93,7 @@ describe('A projection that takes too long', () => {
 
   it('C45 with one event parks that, and says why a retry has not helped', async () => {
     const poison = await healthyToo()
-    const projector = projecting.start({ maxAttempts: 2, statementTimeoutMs: 100, project: slowly(inAStatement) })
+    const projector = projecting.start({ maxAttempts: 2, statementTimeoutMs: 500, project: slowly(inAStatement) })
     expect(await projecting.caughtUp(projector)).toBe(true)
     await expectOnlySlowParked(poison.position, /statement timeout/)
     expect(projecting.reported).toEqual([poison.position])
@@ -118,7 +118,7 @@ describe('A projection that takes too long', () => {
     const poison = await healthyToo()
     const projector = projecting.start({
       maxAttempts: 2,
-      statementTimeoutMs: 100,
+      statementTimeoutMs: 500,
       onPoison: 'stop',
       project: slowly(inAStatement),
     })
@@ -132,7 +132,7 @@ describe('A projection that takes too long', () => {
     await blocker.query('begin; lock table rm.applied')
     await projecting.append(3)
     const projector = projecting.start({ maxAttempts: 1 })
-    await eventually(() => projector.status().status === 'failing', 10_000)
+    await eventually(() => projector.status().status === 'failing')
     expect(projector.status().lastError).toMatch(/lock timeout/)
     await blocker.query('rollback')
     expect(await projecting.caughtUp(projector)).toBe(true)

@@ -132,9 +132,9 @@ export class Projecting {
     return { ...row, position: BigInt(row.position) }
   }
 
-  /** Whether the projector knows, within ten seconds, that everything is applied that is in the log now. */
+  /** Whether the projector knows, within half a minute, that everything is applied that is in the log now. */
   async caughtUp(projector: Projector): Promise<boolean> {
-    return projector.waitFor(await this.log.head(), 10_000)
+    return projector.waitFor(await this.log.head(), 30_000)
   }
 
   /** The positions that were applied, in that order. */

@@ -24,7 +24,7 @@ it('an object that a newer daemon has changed is neither guessed at nor changed,
   expect(problem).toMatchObject({ reason: 'UnknownEvent', status: 501 })
   expect(problem.detail).toMatch(/ServerFrozen of schema version 1.*upgrade this daemon/)
   expect(await log.readStream(streamId)).toHaveLength(2)
-  expect(await projector.waitFor(await log.head(), 10_000)).toBe(true)
+  expect(await projector.waitFor(await log.head(), 30_000)).toBe(true)
   expectStatus(200, await scale('other'))
   expect(objectOf(await daemon.send('/api/v1/servers/other')).metadata.uid).toBe(other.metadata.uid)
   expect(objectOf(await daemon.send('/api/v1/servers/newer')).metadata.resourceVersion).toBe(

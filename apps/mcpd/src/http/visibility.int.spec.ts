@@ -13,7 +13,7 @@ afterAll(() => daemon.close())
 describe('a write whose view lags', () => {
   it('is told to be committed, where, and not to be sent again; then it shows', async () => {
     const { projector } = daemon.parts.store
-    expect(await projector.waitFor(await position(daemon), 5_000)).toBe(true)
+    expect(await projector.waitFor(await position(daemon), 30_000)).toBe(true)
     await projector.stop()
     const key = randomUUID()
     const create = { body: { name: 'late' }, headers: { 'idempotency-key': key } }
@@ -33,7 +33,7 @@ describe('a write whose view lags', () => {
     expect(status.projectors).toMatchObject([{ status: 'stopped', lag: 1 }])
 
     projector.start()
-    expect(await projector.waitFor(BigInt(at), 5_000)).toBe(true)
+    expect(await projector.waitFor(BigInt(at), 30_000)).toBe(true)
     expect(objectOf(await daemon.send('/api/v1/projects/late')).metadata.resourceVersion).toBe(`1.${at}`)
     expectStatus(200, await daemon.send('/readyz'))
     const again = expectStatus(201, await daemon.send('/api/v1/projects', create))
