@@ -30,9 +30,9 @@ describe('mcpctl get --watch', () => {
         throw new Error(JSON.stringify(said), { cause: error })
       })
     const interrupt = async () => {
-      const exited = once(command, 'exit')
+      const closed = once(command, 'close')
       command.kill('SIGINT')
-      return (await exited)[0] as number
+      return (await closed)[0] as number
     }
     return { said, shows, interrupt }
   }

@@ -1,5 +1,5 @@
 import { until as untilTrue } from '../../../test/support/binaries'
-import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
 import type { Connections } from '@mcpctl/gateway/connections'
 import { gatewayFor, serve } from '@mcpctl/gateway/fixtures/edge'
 import { crooked, everything, stopAll, until } from '@mcpctl/gateway/fixtures/servers'
@@ -13,8 +13,6 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-
-jest.setTimeout(30_000)
 
 let directory: string
 let program: string
@@ -84,7 +82,8 @@ const run = (...args: string[]) => {
     await until(() => lines.some((line) => line['id'] === id))
     return lines.find((line) => line['id'] === id)
   }
-  const exit = () => once(child, 'exit').then(([code]: unknown[]) => code)
+  // Of a child that has closed everything is read that it has printed; of one that has exited, perhaps not.
+  const exit = () => once(child, 'close').then(([code]: unknown[]) => code)
   return { child, lines, errors, say, answer, exit }
 }
 

@@ -104,7 +104,7 @@ describe('An import that does not come to its end', () => {
   }
 
   const fails = async ({ child, errors }: Importing) => {
-    const [code] = (await once(child, 'exit')) as [number]
+    const [code] = (await once(child, 'close')) as [number]
     expect(code).not.toBe(0)
     expect(Buffer.concat(errors).toString()).toContain('Unavailable')
   }
