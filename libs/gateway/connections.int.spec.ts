@@ -1,8 +1,6 @@
-import { afterAll, afterEach, describe, expect, it, jest } from '@jest/globals'
+import { afterAll, afterEach, describe, expect, it } from '@jest/globals'
 import { Connections } from './connections'
 import { crooked, everything, start, startHttp, stdio, stop, stopAll, until } from './fixtures/servers'
-
-jest.setTimeout(30_000)
 
 const clientInfo = { name: 'spec', version: '1' }
 const open: Connections[] = []
@@ -49,7 +47,7 @@ describe('connections', () => {
   })
 
   it('says that a server which only writes a log to standard output speaks no MCP, without repeating it', async () => {
-    const connections = connect({ stdioHandshakeMs: 1000 })
+    const connections = connect({ stdioHandshakeMs: 4000 })
     const child = start(['-e', `setInterval(() => console.log('token=hunter2'), 20)`])
     connections.ensure('a', () => Promise.resolve(stdio(child)))
     await until(() => connections.state('a').phase === 'failed')
@@ -85,7 +83,7 @@ describe('connections', () => {
   })
 
   it('opens a new session with an HTTP server that was restarted under the same address', async () => {
-    const connections = connect({ tries: 500 })
+    const connections = connect({ tries: 2000 })
     const { child, url } = await startHttp()
     connections.ensure('a', () => Promise.resolve({ transport: 'http', url }))
     await until(() => connections.state('a').phase === 'ready')

@@ -1,5 +1,5 @@
 import { DomainError } from '@mcpctl/contracts'
-import { afterAll, afterEach, describe, expect, it, jest } from '@jest/globals'
+import { afterAll, afterEach, describe, expect, it } from '@jest/globals'
 import type { ChildProcess } from 'node:child_process'
 import { Connections } from './connections'
 import { crooked, everything, memory, start, stdio, stopAll, until } from './fixtures/servers'
@@ -7,15 +7,13 @@ import { Gateway } from './gateway'
 import type { CallContext } from './call'
 import type { EndpointRef, EndpointServer, JsonRpcResponse } from './types'
 
-jest.setTimeout(30_000)
-
 const web: EndpointRef = { kind: 'project', name: 'web' }
 const clientInfo = { name: 'spec', version: '1' }
 const open: Connections[] = []
 
 /** A gateway over real servers, by server name: how each of its instances is started. */
 const gatewayOver = async (servers: Record<string, string[][]>) => {
-  const connections = new Connections({ clientInfo, timings: { retryMs: 50, tries: 3, stdioHandshakeMs: 10_000 } })
+  const connections = new Connections({ clientInfo, timings: { retryMs: 50, tries: 3, stdioHandshakeMs: 30_000 } })
   open.push(connections)
   const children = new Map<string, ChildProcess>()
   const routed: EndpointServer[] = Object.entries(servers).map(([name, instances]) => ({

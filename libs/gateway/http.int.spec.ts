@@ -1,11 +1,9 @@
-import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import type { Connections } from './connections'
 import { gatewayFor, serve } from './fixtures/edge'
 import { crooked, everything, stopAll, until } from './fixtures/servers'
-
-jest.setTimeout(30_000)
 
 let edge: Awaited<ReturnType<typeof serve>>
 let connections: Connections

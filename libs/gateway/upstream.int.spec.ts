@@ -1,13 +1,11 @@
-import { afterAll, describe, expect, it, jest } from '@jest/globals'
+import { afterAll, describe, expect, it } from '@jest/globals'
 import { PassThrough } from 'node:stream'
 import { startForgetful } from './fixtures/forgetful-server'
 import { crooked, everything, memory, start, startHttp, stdio, stop, stopAll } from './fixtures/servers'
 import { openUpstream } from './open-upstream'
 import type { JsonRpcResponse, Upstream } from './types'
 
-jest.setTimeout(30_000)
-
-const options = { bootId: 'boot', clientInfo: { name: 'spec', version: '1' }, timeoutMs: 10_000 }
+const options = { bootId: 'boot', clientInfo: { name: 'spec', version: '1' }, timeoutMs: 30_000 }
 
 const open = async (args: string[]) => {
   const child = start(args)
@@ -30,7 +28,7 @@ describe('a server over standard streams', () => {
       const { upstream } = await open(args)
       expect(upstream.negotiated.protocolVersion).toBe('2025-11-25')
       expect(upstream.negotiated.serverInfo.name).not.toBe('')
-      await upstream.ping(5000)
+      await upstream.ping(30_000)
     }
   })
 
@@ -125,7 +123,7 @@ describe('a server over standard streams', () => {
     child.stdout?.pipe(output)
     if (!child.stdin) throw new Error('no input')
     const connection = { transport: 'stdio' as const, input: child.stdin, output, close: () => undefined }
-    const again = await openUpstream(connection, { ...options, bootId: 'next', timeoutMs: 4000, resume: negotiated })
+    const again = await openUpstream(connection, { ...options, bootId: 'next', resume: negotiated })
     expect(again.negotiated).toEqual(negotiated)
     expect(textOf(await call(again, 'echo', { arguments: { message: 'same' } }))).toBe('same')
   })
