@@ -255,7 +255,8 @@ it('a process that freezes while it compares is ended by the builder of another 
   const line = await faultyLine(database.url)
   const ending = new AbortController()
   let isFrozen = false
-  const waiting = `select wait_event as event from pg_stat_activity where application_name = 'frozen' and state = 'active'`
+  const waiting = `select wait_event as event from pg_stat_activity
+    where application_name = 'frozen' and state = 'active' and datname = current_database()`
   const far = createPool(line.url, { applicationName: 'frozen', role: 'mcpd_app', max: 4 })
   const model = objects()
   const loader: typeof model.loader = (place) => {

@@ -191,7 +191,8 @@ describe('Projectors of several processes', () => {
     })
 
     it('C47 without its connections', async () => {
-      const text = `select count(pg_terminate_backend(pid))::int as killed from pg_stat_activity where application_name = 'holder'`
+      const text = `select count(pg_terminate_backend(pid))::int as killed from pg_stat_activity
+        where application_name = 'holder' and datname = current_database()`
       expect((await owner.query<{ killed: number }>(text)).rows[0]?.killed).toBeGreaterThan(1)
       // It may well be the one to go on: released, it starts again on a new connection.
       holder.child.stdin?.write('go on\n')
@@ -263,7 +264,7 @@ describe('Projectors of several processes', () => {
     for (let i = 0; i < 40; i++) await log.append(to('large', 'any', large()))
     const before = await checkpoint()
     frozen.child.stdin?.write('go on\n')
-    const sending = `select from pg_stat_activity where application_name = 'frozen' and state = 'active'
+    const sending = `select from pg_stat_activity where application_name = 'frozen' and state = 'active' and datname = current_database()
       and query like '%from es.event%'`
     await eventually(async () => (await owner.query(sending)).rowCount === 1)
     frozen.child.kill('SIGSTOP')
