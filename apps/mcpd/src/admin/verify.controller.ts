@@ -26,7 +26,7 @@ const calmly = (tell: (progress: VerifyProgress) => void) => {
   }
   const timer = setInterval(() => {
     if (last && performance.now() - last.at >= TELL_AGAIN) pass(last.progress)
-  }, TELL_AGAIN)
+  }, TELL_EVERY)
   return {
     onProgress: (progress: VerifyProgress): void => {
       const isNew = last?.progress.subject !== progress.subject
