@@ -39,5 +39,5 @@ describe('a write whose view lags', () => {
     const again = expectStatus(201, await daemon.send('/api/v1/projects', create))
     expect(again.headers.get('idempotency-replayed')).toBe('true')
     expect(String(await position(daemon))).toBe(at)
-  }, 20_000)
+  })
 })

@@ -167,7 +167,7 @@ describe('who is not let in', () => {
     const started = performance.now()
     expectStatus(422, await post(daemon, '/api/v1/setup', { body: { user: name, code: 'x', password: other } }))
     expectStatus(422, await post(daemon, '/api/v1/login', { body: { user: name, password: other } }))
-    expect(performance.now() - started).toBeLessThan(5_000)
+    expect(performance.now() - started).toBeLessThan(15_000)
   })
 
   it('leaves nothing behind for each name that is tried when there were too many', async () => {
