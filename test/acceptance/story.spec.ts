@@ -135,7 +135,7 @@ describe('the main job, from the first start to the last', () => {
   it('keeps what was declared over a stop and a start', async () => {
     await sandbox.must('apply', '-f', quickstart, '--wait')
     expect(await sandbox.must('down')).toMatch(/^mcpd stopped \(pid \d+\)\n$/)
-    await until('all processes have ended', async () => (await sandbox.running()).length === 0, 10_000)
+    await until('all processes have ended', async () => (await sandbox.running()).length === 0, 30_000)
     expect((await sandbox.mcpctl('get', 'servers')).code).toBe(9)
     await sandbox.must('up')
     await converged(sandbox)

@@ -199,7 +199,7 @@ export class Sandbox {
     const slow = setTimeout(() => daemon?.kill('SIGKILL'), 30_000)
     await this.end()
     clearTimeout(slow)
-    const left = await until('', async () => ((await this.running()).length === 0 ? [] : undefined), 5_000).catch(() =>
+    const left = await until('', async () => ((await this.running()).length === 0 ? [] : undefined), 20_000).catch(() =>
       this.running(),
     )
     for (const { pid } of left) process.kill(pid, 'SIGKILL')

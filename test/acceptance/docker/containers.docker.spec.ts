@@ -162,7 +162,7 @@ describe('servers from images, in containers', () => {
     const before = await restartsOf()
     await (await containerOf('web')).kill()
     // Well before three pings could have gone unanswered.
-    await until('it runs again', async () => (await restartsOf()) === before + 1, 15_000)
+    await until('it runs again', async () => (await restartsOf()) === before + 1, 25_000)
     await engine.converged(sandbox)
     const client = await overHttp(sandbox, 'servers/web')
     expect(await client.call('echo', { message: 'again' })).toBe('Echo: again')

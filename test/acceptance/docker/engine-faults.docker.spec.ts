@@ -38,7 +38,7 @@ describe('an engine that dies', () => {
     await engine.kill()
     try {
       await until('the copies are unknown', async () => (await phases()).every((phase) => phase === 'Unknown'))
-      expect(await sandbox.must('get', 'servers')).toMatch(/^app +.* Unknown /m)
+      await until('and so is their server', async () => /^app +.* Unknown /m.test(await sandbox.must('get', 'servers')))
       expect(await sandbox.must('status')).toMatch(/^docker +no /m)
     } finally {
       engine.bringUp()
