@@ -125,9 +125,10 @@ export const driverContract = (name: string, build: () => Promise<ContractWorld>
       const names = await Promise.all(connections.map(handshake))
       expect(names).toEqual(['mcp-servers/everything', 'mcp-servers/everything'])
       expect(new Set(connections.map((each) => (each.transport === 'http' ? each.url : ''))).size).toBe(2)
-      const texts = await textsOf(driver.logs(orders[0]?.uid ?? '', {}))
       // Standard output is no MCP channel here, so it belongs to the log.
-      expect(texts).toContain('Starting Streamable HTTP server...')
+      await until('the first line', async () =>
+        (await textsOf(driver.logs(orders[0]?.uid ?? '', {}))).includes('Starting Streamable HTTP server...'),
+      )
     }, 180_000)
 
     it('leaves nothing behind a stopped unit, and stopping it again succeeds', async () => {
