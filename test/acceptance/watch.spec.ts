@@ -25,7 +25,7 @@ describe('mcpctl get --watch', () => {
     const said = { out: '', err: '' }
     command.stdout.on('data', (chunk: Buffer) => (said.out += chunk.toString()))
     command.stderr.on('data', (chunk: Buffer) => (said.err += chunk.toString()))
-    const shows = (text: string | RegExp, within = 15_000) =>
+    const shows = (text: string | RegExp, within = 45_000) =>
       until(`it prints ${String(text)}`, () => new RegExp(text).test(said.out), within).catch((error: unknown) => {
         throw new Error(JSON.stringify(said), { cause: error })
       })
@@ -89,7 +89,7 @@ describe('mcpctl get --watch', () => {
     await sandbox.end()
     await sandbox.start()
     await sandbox.must('create', 'project', 'later')
-    await watching.shows(/^project\/later$/m, 30_000)
+    await watching.shows(/^project\/later$/m)
     expect(watching.said.out.match(/^project\/later$/gm)).toHaveLength(1)
     expect(watching.said.err).toContain('--- connection lost, trying again ---')
   }, 90_000)

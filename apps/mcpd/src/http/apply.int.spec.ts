@@ -199,7 +199,7 @@ describe('an apply', () => {
     expect((await refused(413, { servers: entries })).detail).toContain('at most 500 documents')
     const { results } = await apply({ servers: entries.slice(0, 500) })
     expect(results).toHaveLength(500)
-  }, 30_000)
+  })
 
   it('in a dry run says what it would do', async () => {
     const [server, project] = [unusedName(), unusedName()]

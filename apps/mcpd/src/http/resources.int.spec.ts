@@ -396,7 +396,7 @@ describe('50 applies of one object at once', () => {
     expect(answers.map(({ status }) => status).filter((status) => status !== 200)).toEqual([])
     const { uid } = objectOf(await daemon.send(`/api/v1/servers/${name}`)).metadata
     expect(await appended(daemon, uid)).toHaveLength(50)
-  }, 20_000)
+  })
 })
 
 describe('a list', () => {

@@ -73,7 +73,7 @@ describe('a password that is being replaced', () => {
       await client.query(`update access.password set hash = $2 where user_uid = $1`, [uid, replacing])
       const login = { isOver: false }
       const answer = logIn(daemon, { user, password: goodPassword }).finally(() => (login.isOver = true))
-      await eventually(async () => login.isOver || (await isSomebodyWaiting()), 5_000)
+      await eventually(async () => login.isOver || (await isSomebodyWaiting()))
       await client.query('commit')
       const { status } = await answer
       const { rows } = await pool.query<{ hash: string }>('select hash from access.password where user_uid = $1', [uid])
