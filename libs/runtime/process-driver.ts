@@ -20,6 +20,7 @@ import { InstanceLogs } from './instance-logs'
 import { KeyedLock } from './keyed-lock'
 import { PackageStore } from './package-store'
 import { ProcessRecords } from './process-records'
+import type { ProcessLaunch } from './process-unit'
 import { ProcessUnit } from './process-unit'
 import { SecretDirectories } from './secret-directories'
 import type { RuntimeLog } from './runtime-log'
@@ -175,7 +176,7 @@ export class ProcessDriver implements Driver {
   }
 
   async #launch(order: InstanceOrder): Promise<ProcessUnit> {
-    const { template, uid, inputs } = order
+    const { template, uid } = order
     if (template.package === undefined) throw new StartError('CreateConfigError', 'driver process runs packages only')
     const installed = await this.#packages.install(template.package)
     const bin = await this.#packages.bin(installed, template.command)
@@ -184,28 +185,31 @@ export class ProcessDriver implements Driver {
     const directory = join(this.options.directory, 'work', uid)
     await mkdir(join(directory, 'tmp'), { recursive: true, mode: 0o700 })
     const port = template.transport === 'http' ? await freePort() : undefined
-    const env = [...inputs.env, ...(await this.#placeFiles(uid, inputs.files))]
-    const launch = {
-      order,
-      file,
-      args: [...first, ...template.command.slice(1), ...template.args],
-      env: { ...envFor(env, directory, port), ...(await this.#records.marksFor(uid)) },
-      directory,
-      port,
-    }
-    if (this.#isClosed) throw new RuntimeUnavailable('the process driver is closed')
-    const unit = new ProcessUnit(launch, this.#logs.open(uid, 'next-run', inputs.secrets), () => {
-      this.#changed(uid)
-    })
-    // Known before anything is awaited, so that closing the driver ends it too.
-    this.#units.set(uid, unit)
-    await unit.spawned.catch(async (error: unknown) => {
-      this.#units.delete(uid)
+    const args = [...first, ...template.command.slice(1), ...template.args]
+    const unit = await this.#spawn(order, { order, file, args, directory, port }).catch(async (error: unknown) => {
       await this.#secrets.remove(ownKey(uid))
       throw error
     })
     await this.#records.write(uid, unit.pid)
     this.#changed(uid)
+    return unit
+  }
+
+  /** Where it throws, files of secrets may be left. */
+  async #spawn({ uid, inputs }: InstanceOrder, launch: Omit<ProcessLaunch, 'env'>): Promise<ProcessUnit> {
+    const { directory, port } = launch
+    const given = [...inputs.env, ...(await this.#placeFiles(uid, inputs.files))]
+    const env = { ...envFor(given, directory, port), ...(await this.#records.marksFor(uid)) }
+    if (this.#isClosed) throw new RuntimeUnavailable('the process driver is closed')
+    const unit = new ProcessUnit({ ...launch, env }, this.#logs.open(uid, 'next-run', inputs.secrets), () => {
+      this.#changed(uid)
+    })
+    // Known before anything is awaited, so that closing the driver ends it too.
+    this.#units.set(uid, unit)
+    await unit.spawned.catch((error: unknown) => {
+      this.#units.delete(uid)
+      throw error
+    })
     return unit
   }
 

@@ -20,6 +20,29 @@ export interface ProcessLaunch {
   port: number | undefined
 }
 
+/** Most refusals of the operating system come as an event; that arguments and environment are too long is thrown. */
+const spawnChild = ({ file, args, directory, env }: ProcessLaunch, sink: LogSink): Child => {
+  try {
+    return spawn(file, args, {
+      cwd: directory,
+      env,
+      // A group of its own, so that a signal reaches the children of the process too and no signal of ours reaches it by accident.
+      detached: true,
+      stdio: ['pipe', 'pipe', 'pipe'],
+    })
+  } catch (error) {
+    sink.end()
+    throw refused(error as NodeJS.ErrnoException)
+  }
+}
+
+/** The error itself may carry the arguments, so only its code is told. */
+const refused = ({ code = 'unknown error' }: NodeJS.ErrnoException): StartError => {
+  const hint =
+    code === 'E2BIG' ? ': arguments and environment are too long together; hand long values over as files' : ''
+  return new StartError('RunContainerError', `the program could not be started: ${code}${hint}`)
+}
+
 /** One child process and its group, from the start to the exit. */
 export class ProcessUnit {
   readonly #startedAt = new Date().toISOString()
@@ -39,13 +62,7 @@ export class ProcessUnit {
   ) {
     // The environment may hold values of secrets, which are of no use here once the process has them.
     this.launch = { order: launch.order, port: launch.port }
-    const child = spawn(launch.file, launch.args, {
-      cwd: launch.directory,
-      env: launch.env,
-      // A group of its own, so that a signal reaches the children of the process too and no signal of ours reaches it by accident.
-      detached: true,
-      stdio: ['pipe', 'pipe', 'pipe'],
-    })
+    const child = spawnChild(launch, sink)
     this.child = child
     this.#stdio = new StdioChannel(child.stdin)
     this.#exited = new Promise((resolve) => {
@@ -103,10 +120,7 @@ export class ProcessUnit {
     return new Promise((resolve, reject) => {
       this.child.once('spawn', resolve)
       this.child.on('error', (error: NodeJS.ErrnoException) => {
-        // The error itself carries the arguments, so only its code is told.
-        reject(
-          new StartError('RunContainerError', `the program could not be started: ${error.code ?? 'unknown error'}`),
-        )
+        reject(refused(error))
       })
     })
   }

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { mkdtemp, readdir, readFile, rm, stat, symlink } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, readlink, rm, stat, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -11,6 +11,7 @@ import { bundle } from '../../test/support/bundle'
 import { inputsPackage, installInputs } from '../../test/support/inputs-package'
 import { callTool, until } from './contract-client'
 import { storeDigest } from './docker-container'
+import { StartError } from './driver'
 import { template } from './driver.contract'
 import { PackageStore } from './package-store'
 import { ProcessDriver } from './process-driver'
@@ -81,6 +82,19 @@ describe('secrets of instances under driver process', () => {
     expect(await readdir(rootOf())).toEqual([])
     await driver.close()
     expect(existsSync(rootOf())).toBe(false)
+  }, 60_000)
+
+  it('that are too long for an environment are told of; no file and no open log is left of such a start', async () => {
+    const order = secretOrder(wanted)
+    const long = 'x'.repeat(64 * 1024)
+    order.inputs.env.push(...Array.from({ length: 256 }, (_, at) => ({ name: `LONG_${String(at)}`, value: long })))
+    const refusal: unknown = await driver.start(order).catch((error: unknown) => error)
+    expect(refusal).toBeInstanceOf(StartError)
+    expect(refusal).toMatchObject({ reason: 'RunContainerError', message: expect.stringMatching(/E2BIG.* as files/) })
+    expect(await readdir(rootOf())).toEqual([])
+    const open = await readdir('/proc/self/fd')
+    const targets = await Promise.all(open.map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')))
+    expect(targets.filter((target) => target.startsWith(directory))).toEqual([])
   }, 60_000)
 
   it('are replaced by what the next start is given', async () => {
