@@ -40,6 +40,12 @@ describe('a redactor', () => {
     expect(redactText([Buffer.from(pem)], '| kqhkiG9w0BAQEF |\n| MIIEvQIBADANBg |')).toBe('| *** |\n| *** |')
   })
 
+  it('holds back no end of a line, whatever begins with one', () => {
+    const values = [Buffer.from('\n\r\nsecret-secret\n'), Buffer.from(`${'a'.repeat(600)}\n${'b'.repeat(599)}`)]
+    expect(new Redactor(values).push(Buffer.from('ready\n')).toString()).toBe('ready\n')
+    for (const value of values) expect(redactText([value], `x${String(value)}y`)).toMatch(/^x[\r\n*]+y$/)
+  })
+
   it('leaves what is shorter than 8 bytes, and everything where there is no secret', () => {
     expect(redactText([Buffer.from('1234567')], '1234567 12345678')).toBe('1234567 12345678')
     expect(redactText([], value)).toBe(value)

@@ -10,6 +10,12 @@ const pieces = (form: Buffer): Buffer[] => {
   return Array.from({ length: count }, (_, index) => form.subarray(index * size, (index + 1) * size))
 }
 
+/** A form that began with one would hold back the end of every line, until the next one comes. */
+const withoutLeadingLineEnds = (form: Buffer): Buffer => {
+  const start = form.findIndex((byte) => byte !== 0x0a && byte !== 0x0d)
+  return start === -1 ? Buffer.alloc(0) : form.subarray(start)
+}
+
 /** For each of its three alignments: the part of the value's base64 that depends on nothing else, and what it is at the end of what was encoded. */
 const base64Forms = (value: Buffer): Buffer[] =>
   [0, 1, 2].flatMap((offset) => {
@@ -44,7 +50,8 @@ class Needles {
 
   constructor(values: readonly Buffer[]) {
     const all = values.filter(({ length }) => length >= SHORTEST).flatMap(formsOf)
-    const found = all.filter(({ length }) => length >= SHORTEST).flatMap(pieces)
+    const pieced = all.filter(({ length }) => length >= SHORTEST).flatMap(pieces)
+    const found = pieced.map(withoutLeadingLineEnds).filter(({ length }) => length >= SHORTEST)
     const different = new Map(found.map((form) => [form.toString('latin1'), form]))
     for (const form of different.values()) this.add(form)
   }
