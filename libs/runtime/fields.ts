@@ -9,12 +9,14 @@ export const notSupported = (pointer: string, driver: DriverName, hint?: string)
 })
 
 /** Drivers find their own processes and containers by variables of this prefix. */
-export const reservedEnv = (template: InstanceTemplate, driver: DriverName): FieldError[] =>
-  template.env.flatMap(({ name }, index) =>
-    name.startsWith('MCPCTL_')
-      ? [notSupported(`/spec/env/${String(index)}/name`, driver, 'names that begin with MCPCTL_ are reserved')]
-      : [],
-  )
+export const reservedEnv = (template: InstanceTemplate, driver: DriverName): FieldError[] => {
+  const refuse = (name: string, pointer: string) =>
+    name.startsWith('MCPCTL_') ? [notSupported(pointer, driver, 'names that begin with MCPCTL_ are reserved')] : []
+  return [
+    ...template.env.flatMap(({ name }, index) => refuse(name, `/spec/env/${String(index)}/name`)),
+    ...(template.secretFiles ?? []).flatMap(({ env }, index) => refuse(env, `/spec/secretFiles/${String(index)}/env`)),
+  ]
+}
 
 /** The legacy transport has no connection yet. */
 export const legacyTransport = (template: InstanceTemplate, driver: DriverName): FieldError[] =>

@@ -93,6 +93,9 @@ export class ProcessDriver implements Driver {
       ...template.env.flatMap(({ name }, index) =>
         refuse(template.transport === 'http' && name === 'PORT', `/spec/env/${String(index)}/name`, port),
       ),
+      ...(template.secretFiles ?? []).flatMap(({ env }, index) =>
+        refuse(template.transport === 'http' && env === 'PORT', `/spec/secretFiles/${String(index)}/env`, port),
+      ),
     ]
   }
 

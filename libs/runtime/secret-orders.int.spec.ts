@@ -143,4 +143,17 @@ describe('secrets of instances under driver process', () => {
     expect(driver.unsupported(at('/run/secrets/k'))).toEqual([])
     expect(driver.unsupported(at('/etc/k')).map(({ pointer }) => pointer)).toEqual(['/spec/secretFiles/0/path'])
   })
+
+  it('must not take the variables that the driver sets itself', () => {
+    const told = (env: string, transport: 'stdio' | 'http') => ({
+      ...wanted,
+      transport,
+      secretFiles: [{ secret: 's', key: 'k', path: '/run/secrets/k', env }],
+    })
+    const refused = (env: string, transport: 'stdio' | 'http') =>
+      driver.unsupported(told(env, transport)).map(({ pointer }) => pointer)
+    expect(refused('PORT', 'stdio')).toEqual([])
+    expect(refused('PORT', 'http')).toEqual(['/spec/secretFiles/0/env'])
+    expect(refused('MCPCTL_STORE', 'stdio')).toEqual(['/spec/secretFiles/0/env'])
+  })
 })
