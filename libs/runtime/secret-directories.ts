@@ -1,5 +1,6 @@
 import { chmod, chown, lstat, mkdir, readdir, readFile, rm, rmdir, statfs, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { StartError } from './driver'
 import type { ProcessIdentity } from './process-table'
 import { isAlive, startOf } from './process-table'
 
@@ -30,25 +31,32 @@ export class SecretDirectories {
     this.#inMemory = join(sharedMemory, `mcpctl-${String(process.getuid?.() ?? 0)}-${name}`)
   }
 
-  /** Replaces the files of an instance and answers with their directory. Until they are given away, only this process' user can read them. */
+  /**
+   * Replaces the files of an instance and answers with their directory. Until they are given away, only this process' user can read them.
+   * Throws StartError RunContainerError where they cannot be written, for want of space as a rule, and leaves none.
+   */
   async write(key: string, files: readonly PlacedFile[]): Promise<string> {
     await this.remove(key)
+    try {
+      return await this.#write(key, files)
+    } catch (error) {
+      await this.remove(key)
+      throw unwritable(error as NodeJS.ErrnoException)
+    }
+  }
+
+  async #write(key: string, files: readonly PlacedFile[]): Promise<string> {
     const whole = join(await this.#rooted(), key)
     await mkdir(whole, { mode: 0o700 })
     this.#written.add(key)
     const directory = join(whole, 'files')
-    try {
-      await writeFile(join(whole, mark), JSON.stringify(await this.#owner()), { mode: 0o600 })
-      await mkdir(directory, { mode: 0o700 })
-      for (const { at, content } of files) {
-        await mkdir(dirname(join(directory, at)), { recursive: true, mode: 0o700 })
-        await writeFile(join(directory, at), content, { mode: 0o400, flag: 'wx' })
-      }
-      return directory
-    } catch (error) {
-      await this.remove(key)
-      throw error
+    await writeFile(join(whole, mark), JSON.stringify(await this.#owner()), { mode: 0o600 })
+    await mkdir(directory, { mode: 0o700 })
+    for (const { at, content } of files) {
+      await mkdir(dirname(join(directory, at)), { recursive: true, mode: 0o700 })
+      await writeFile(join(directory, at), content, { mode: 0o400, flag: 'wx' })
     }
+    return directory
   }
 
   /**
@@ -107,6 +115,11 @@ export class SecretDirectories {
     return this.fallback
   }
 }
+
+const unwritable = (error: NodeJS.ErrnoException): Error =>
+  error.code === undefined
+    ? error
+    : new StartError('RunContainerError', `the files of its secrets cannot be written: ${error.code}`, { cause: error })
 
 const isInMemory = async (): Promise<boolean> =>
   process.platform === 'linux' && (await statfs(sharedMemory).catch(() => undefined))?.type === tmpfsMagic

@@ -78,7 +78,9 @@ describe('secrets of instances under driver process', () => {
 
     // A place below a file: that start cannot succeed.
     const broken = secretInputs({ pem: '/run/secrets/a', bytes: '/run/secrets/a/b' })
-    await expect(driver.start(secretOrder(wanted, broken))).rejects.toThrow()
+    const refusal: unknown = await driver.start(secretOrder(wanted, broken)).catch((error: unknown) => error)
+    expect(refusal).toBeInstanceOf(StartError)
+    expect(refusal).toMatchObject({ message: expect.stringMatching(/^the files of its secrets cannot be written: E/) })
     expect(await readdir(rootOf())).toEqual([])
     await driver.close()
     expect(existsSync(rootOf())).toBe(false)
