@@ -70,6 +70,11 @@ describe('a value of a secret', () => {
     ['of a parent', [{ ...pem, path: '/run/secrets/../pem' }], `item 0: path ${steps}`],
     ['of a key that makes none', [{ ...pem, key: '..', env: 'A' }], `item 0: path ${steps}`],
     ['of a directory', [{ ...pem, path: '/run/secrets/' }], `item 0: path ${steps}`],
+    [
+      'with a name that no system takes',
+      [{ ...pem, path: `/run/secrets/${'a'.repeat(256)}` }],
+      'item 0: path must have at most 255 characters between two slashes',
+    ],
     ['of all of them', [{ ...pem, path: '/run/secrets' }], 'item 0: path must not be a place of the system'],
     ['of the system', [{ ...pem, path: '/proc/1/environ' }], 'item 0: path must not be a place of the system'],
     [

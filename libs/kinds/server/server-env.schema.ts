@@ -133,6 +133,7 @@ export const placeOf = ({ key, path, env }: SecretFileSpec): { path: string; env
 
 const pathProblem = (path: string, others: readonly string[]): string | undefined => {
   const steps = path.split('/')
+  if (steps.some(({ length }) => length > 255)) return 'must have at most 255 characters between two slashes'
   if (path.length > 512 || !PATH.test(path) || steps.includes('.') || steps.includes('..'))
     return 'must be a path without "." and "..", of letters, digits and @%+=:,.-_; give path where the key makes none'
   if (SYSTEM.test(path) || `${path}/` === SECRET_ROOT) return 'must not be a place of the system'
