@@ -58,6 +58,7 @@ describe('what has changed', () => {
     ['nothing', { gh: at(1) }, { gh: at(1) }, undefined],
     ['a version', { gh: at(1) }, { gh: at(3) }, 'secret "gh" changed from version 1 to 3'],
     ['a secret that is there now', {}, { gh: at(1) }, 'secret "gh" is there now'],
+    ['a secret with the name of what objects inherit', {}, { constructor: at(1) }, 'secret "constructor" is there now'],
     ['a secret that is another one', { gh: at(2) }, { gh: at(2, 'b') }, 'secret "gh" was made anew'],
     ['nothing, where it is gone: who has it keeps it', { gh: at(2) }, {}, undefined],
     [

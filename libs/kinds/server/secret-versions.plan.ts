@@ -39,7 +39,8 @@ export const newestOf = (given: readonly SecretVersions[], current: SecretVersio
 /** What differs, in words; undefined when nothing does. What is not there any more is no change: who has it keeps it. */
 export const changesOf = (used: SecretVersions, current: SecretVersions): string | undefined => {
   const changes = Object.entries(current).flatMap(([name, { uid, version }]) => {
-    const before = used[name]
+    // A secret may have the name of something that every object inherits.
+    const before = Object.hasOwn(used, name) ? used[name] : undefined
     const secret = `secret ${JSON.stringify(name)}`
     if (!before) return [`${secret} is there now`]
     if (before.uid !== uid) return [`${secret} was made anew`]
