@@ -7,15 +7,22 @@ const common = (left: readonly string[], right: readonly string[]): number => {
   return index === -1 ? left.length : index
 }
 
-/** Values that somebody has written by hand may be secrets: of lines that go, only the keys are shown. */
-const withoutValues = (line: string): string =>
-  line.replace(/"(?:[^"\\]|\\.)*"(\s*:)?/g, (found, colon: string | undefined) =>
-    colon === undefined ? '"***"' : found,
-  )
+/** Strings with the colon behind them where they are keys, and numbers. */
+const TOKENS = /"(?:[^"\\]|\\.)*"(\s*:)?|-?\d[\d.eE+-]*/g
 
-const withoutComma = (line: string): string => line.replace(/,\s*$/, '')
+const valuesOf = (line: string): string[] =>
+  [...line.matchAll(TOKENS)].flatMap(([found, colon]) => (colon === undefined ? [found] : []))
 
-/** The lines between which two texts differ, `-` before those that go and `+` before those that come; the values are shown of what is ours. */
+const masked = (line: string, isHidden: (value: string) => boolean): string =>
+  line.replace(TOKENS, (found, colon: string | undefined) => {
+    if (colon !== undefined || !isHidden(found)) return found
+    return found.startsWith('"') ? '"***"' : '***'
+  })
+
+/**
+ * The lines between which two texts differ, `-` before those that go and `+` before those that come. Values that somebody has written by hand may be
+ * secrets: only those are shown that come from us and did not stand in what goes, which a file of one line is as a whole.
+ */
 export const changedLines = (before: string, after: string, comesFrom: 'us' | 'the user' = 'us'): string[] => {
   const [old, now] = [linesOf(before), linesOf(after)]
   const head = Math.min(common(old, now), old.length, now.length)
@@ -26,12 +33,9 @@ export const changedLines = (before: string, after: string, comesFrom: 'us' | 't
   )
   const gone = oldRest.slice(0, oldRest.length - tail)
   const come = nowRest.slice(0, nowRest.length - tail)
-  const kept = new Set(gone.map(withoutComma))
+  const theirs = new Set(gone.flatMap(valuesOf))
   return [
-    ...gone.map((line) => `-${escapeText(withoutValues(line))}`),
-    // One that only got a comma is somebody's own too.
-    ...come.map(
-      (line) => `+${escapeText(comesFrom === 'the user' || kept.has(withoutComma(line)) ? withoutValues(line) : line)}`,
-    ),
+    ...gone.map((line) => `-${escapeText(masked(line, () => true))}`),
+    ...come.map((line) => `+${escapeText(masked(line, (value) => comesFrom === 'the user' || theirs.has(value)))}`),
   ]
 }

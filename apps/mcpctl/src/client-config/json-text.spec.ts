@@ -63,6 +63,7 @@ describe('the text of a JSON file', () => {
     ['{ // mine\n "a": 1 }', 'is no plain JSON'],
     ['{ "a": 1, }', 'is no plain JSON'],
     ['a: 1', 'is no plain JSON'],
+    ['\ufeff{}', 'begins with a byte order mark'],
     ['[]', 'is no object'],
     ['null', 'is no object'],
     ['{ "a": 1, "a": 2 }', 'names a key twice'],
@@ -88,6 +89,17 @@ describe('what changed', () => {
       '+  "args": ["***"],',
       '+  "b": "␛[31m"',
     ])
+  })
+
+  it('shows no value that was there, also where all stands in one line', () => {
+    const before = '{"x":{"env":{"TOKEN":"by hand","PIN":123456,"on":true}}}'
+    const after =
+      '{"x":{"env":{"TOKEN":"by hand","PIN":123456,"on":true}}, "web": {"args":["--project","web"],"n":-1.5e3}}'
+    expect(changedLines(before, after)).toEqual([
+      '-{"x":{"env":{"TOKEN":"***","PIN":***,"on":true}}}',
+      '+{"x":{"env":{"TOKEN":"***","PIN":***,"on":true}}, "web": {"args":["--project","web"],"n":-1.5e3}}',
+    ])
+    expect(changedLines(after, before, 'the user')[1]).toBe('+{"x":{"env":{"TOKEN":"***","PIN":***,"on":true}}}')
   })
 
   it.each([

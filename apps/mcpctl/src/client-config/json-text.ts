@@ -68,7 +68,12 @@ export class JsonText {
     try {
       return JSON.parse(this.text) as unknown
     } catch {
-      throw this.refusal('is no plain JSON (comments are none either)')
+      const hasMark = this.text.startsWith('\ufeff')
+      throw this.refusal(
+        hasMark
+          ? 'begins with a byte order mark, which JSON has none of'
+          : 'is no plain JSON (comments are none either)',
+      )
     }
   }
 
