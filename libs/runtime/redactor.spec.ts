@@ -20,9 +20,23 @@ describe('a redactor', () => {
   it.each([
     ['the value', ...around(value)],
     ['JSON', ...around(JSON.stringify(value).slice(1, -1))],
+    ['JSON in ASCII', ...around('gh?tok/+en~\\"8\\u00e9\\\\z')],
+    ['JSON with its slash escaped', ...around('gh?tok\\/+en~\\"8é\\\\z')],
     ['a URL', ...around(encodeURIComponent(value))],
+    ['a URL in lower case', ...around('gh%3ftok%2f%2ben~%228%c3%a9%5cz')],
+    ['a URL with its slash left', ...around('gh%3Ftok/%2Ben~%228%C3%A9%5Cz')],
+    ['hexadecimal', ...around(Buffer.from(value).toString('hex'))],
+    ['hexadecimal in capitals', ...around(Buffer.from(value).toString('hex').toUpperCase())],
   ])('replaces %s', (_, text, expected) => {
     expect(redactText(secrets, text)).toBe(expected)
+  })
+
+  it('replaces a value with spaces and brackets in a form and in a strict URL', () => {
+    const shown = redactText(
+      [Buffer.from('open (sesame)!')],
+      'a=open+%28sesame%29%21&b=open%20%28sesame%29%21&c=open+(sesame)!',
+    )
+    expect(shown).toBe('a=***&b=***&c=***')
   })
 
   it.each([0, 1, 2])('replaces the value in base64 behind %i other bytes', (count) => {

@@ -28,17 +28,29 @@ const base64Forms = (value: Buffer): Buffer[] =>
       .map((each) => Buffer.from(each))
   })
 
-const escapedForms = (text: string): Buffer[] => {
+const codeUnit = (char: string): string => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`
+const lowerCase = (escape: string): string => escape.toLowerCase()
+
+/** As programs write JSON (plain, in ASCII, with `/` escaped) and URLs (of RFC 3986, with `/` left, in lower case, as a form). */
+const escapedForms = (text: string): string[] => {
   // Half a surrogate pair has no URL form, and no text that came from UTF-8 holds one.
-  const forms = [JSON.stringify(text).slice(1, -1), encodeURIComponent(text)]
-  return forms.map((form) => Buffer.from(form))
+  const json = JSON.stringify(text).slice(1, -1)
+  const url = encodeURIComponent(text)
+  const strict = url.replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`)
+  const urls = [url, strict].flatMap((each) => [each, each.replaceAll('%2F', '/'), each.replaceAll('%20', '+')])
+  return [
+    ...[json, json.replace(/[^\0-\x7f]/g, codeUnit)].flatMap((each) => [each, each.replaceAll('/', '\\/')]),
+    ...urls.flatMap((each) => [each, each.replace(/%../g, lowerCase)]),
+  ]
 }
 
-/** What a value looks like in a log: as it is, line by line, in base64, escaped for JSON and for URLs. */
+/** What a value looks like in a log: as it is, line by line, in base64 and hexadecimal, escaped for JSON and for URLs. */
 const formsOf = (value: Buffer): Buffer[] => {
   const text = value.toString('utf8')
   const lines = text.split(/\r?\n/).map((line) => Buffer.from(line.trim()))
-  return [value, Buffer.from(text.trim()), ...lines, ...base64Forms(value), ...escapedForms(text.trim())]
+  const hex = value.toString('hex')
+  const texts = [text.trim(), hex, hex.toUpperCase(), ...new Set(escapedForms(text.trim()))]
+  return [value, ...lines, ...base64Forms(value), ...texts.map((each) => Buffer.from(each))]
 }
 
 /** The forms to search for, found by their first bytes. */
@@ -94,9 +106,9 @@ const isAt = (buffer: Buffer, at: number, wanted: Buffer): boolean =>
   at + wanted.length <= buffer.length && buffer.compare(wanted, 0, wanted.length, at, at + wanted.length) === 0
 
 /**
- * Replaces secret values of at least 8 bytes by `***` in a stream of bytes, wherever its chunks are cut: as they are, line by line, in base64, escaped
- * for JSON and for URLs. What may be the beginning of one, 1 KiB at most, is held back until it is known. Best effort: a program can always write a value
- * in a form that nobody looks for.
+ * Replaces secret values of at least 8 bytes by `***` in a stream of bytes, wherever its chunks are cut: as they are, line by line, in base64 and
+ * hexadecimal, escaped for JSON and for URLs. What may be the beginning of one, 1 KiB at most, is held back until it is known. Best effort: a program
+ * can always write a value in a form that nobody looks for.
  */
 export class Redactor {
   private readonly needles: Needles
