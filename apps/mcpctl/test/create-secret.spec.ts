@@ -103,7 +103,7 @@ describe('create secret', () => {
   it.each([
     ['create secret', 'exactly one NAME is required, got 0'],
     ['create secret gh', 'a secret needs a value'],
-    [`create secret gh --from-literal ${canary}`, '--from-literal needs KEY=VALUE'],
+    [`create secret gh --from-literal ${canary}`, '--from-literal: write KEY=VALUE'],
     [`create secret gh --from-literal a/b=${canary}`, '--from-literal: invalid key'],
     [`create secret gh --from-file k=${canary}`, 'the file for key "k" does not exist'],
     [`create secret gh --from-literal k=${canary} --from-literal k=x`, '--from-literal names the key "k" twice'],

@@ -104,11 +104,17 @@ describe('the values of a secret', () => {
   })
 
   it.each<[string, ValueFlags, string, Partial<Io>?]>([
-    ['no sign', { fromLiteral: [canary] }, '--from-literal needs KEY=VALUE; one has no "="'],
+    ['no sign', { fromLiteral: [canary] }, '--from-literal: write KEY=VALUE; there is no "="'],
+    ['no sign in one', { fromLiteral: ['a=b', canary] }, '--from-literal, number 2 of 2: write KEY=VALUE'],
+    [
+      'a wrong key of one',
+      { fromLiteral: ['a=b', `..=${canary}`, 'c='] },
+      '--from-literal, number 2 of 3: invalid key',
+    ],
     [
       'no key',
       { fromLiteral: [`=${canary}`] },
-      '--from-literal: invalid key; a key is 1 to 253 letters, digits, "-", "_" or "."',
+      '--from-literal: invalid key; a key is 1 to 253 letters, digits, "-", "_" or ".", and neither "." nor ".."',
     ],
     ['a wrong key', { fromLiteral: [`a/${canary}=x`] }, '--from-literal: invalid key; a key is'],
     ['a value for a path', { fromFile: [`k=${canary}`] }, '--from-file: the file for key "k" does not exist'],
@@ -139,7 +145,7 @@ describe('the values of a secret', () => {
 
   it('are refused from files that do not fit, with the file and what to do', async () => {
     expect((await refusal({ fromFile: [at('not a key')] })).message).toBe(
-      `--from-file: "${at('not a key')}": the name of the file is no key; write KEY=PATH, where a key is 1 to 253 letters, digits, "-", "_" or "."`,
+      `--from-file: "${at('not a key')}": the name of the file is no key; write KEY=PATH, where a key is 1 to 253 letters, digits, "-", "_" or ".", and neither "." nor ".."`,
     )
     expect((await refusal({ fromFile: [at('below')] })).message).toContain('holds no file whose name is a key')
     expect((await refusal({ fromFile: [`k=${directory}`] })).message).toBe(

@@ -22,7 +22,7 @@ export interface Source {
   read: () => WrittenValue | Promise<WrittenValue>
 }
 
-const keySyntax = 'a key is 1 to 253 letters, digits, "-", "_" or "."'
+const keySyntax = 'a key is 1 to 253 letters, digits, "-", "_" or ".", and neither "." nor ".."'
 
 const requireKey = (key: string, flag: string): string => {
   if (isKey(key)) return key
@@ -48,11 +48,12 @@ const reading = <T>(what: string, read: () => T): T => {
   }
 }
 
-const fromLiteral = (word: string): Source => {
+const fromLiteral = (word: string, index: number, { length }: readonly string[]): Source => {
   const at = word.indexOf('=')
-  if (at === -1) throw usage('--from-literal needs KEY=VALUE; one has no "="')
+  const which = length > 1 ? `--from-literal, number ${String(index + 1)} of ${String(length)}` : '--from-literal'
+  if (at === -1) throw usage(`${which}: write KEY=VALUE; there is no "="`)
   return {
-    key: requireKey(word.slice(0, at), '--from-literal'),
+    key: requireKey(word.slice(0, at), which),
     flag: '--from-literal',
     read: () => written(Buffer.from(word.slice(at + 1))),
   }
