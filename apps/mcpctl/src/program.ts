@@ -34,9 +34,11 @@ const unknownCommand = (command: Command, message: string): CliError => {
   const word = flagOf(message)
   const names = command.commands.map((one) => one.name())
   const near = suggest(word, names)
+  // The program itself has too many to name them in one line.
+  const known = command.parent ? `Known are: ${names.join(', ')}. ` : ''
   return usage(
     `unknown command "${word}" for "${pathOf(command)}"${near ? `; did you mean "${near}"?` : ''}`,
-    `See '${pathOf(command)} --help' for usage.`,
+    `${known}See '${pathOf(command)} --help' for usage.`,
   )
 }
 

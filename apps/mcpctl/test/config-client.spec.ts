@@ -58,6 +58,13 @@ describe('config CLIENT', () => {
     }
   })
 
+  it('says which clients there are when it does not know one', async () => {
+    const { code, err } = await type('config emacs --project web')
+    expect(code).toBe(2)
+    expect(err).toContain('unknown command "emacs" for "mcpctl config"')
+    expect(err).toContain('claude-code, claude-desktop, cursor, vscode')
+  })
+
   it('prints how a client uses a project, and writes nothing', async () => {
     const { code, out, err } = await type('config claude-desktop --project web')
     const program = join(cli.directory, 'mcplocal', 'main.js')
