@@ -131,7 +131,7 @@ describe('what is missing', () => {
       'a shredded version',
       ref('A', 'gh-token', 'token', { version: 3 }),
       config,
-      'version 3 of secret "gh-token" is shredded; key "token" is gone',
+      'version 3 of secret "gh-token" is destroyed; key "token" is gone',
     ],
     [
       'text',

@@ -61,7 +61,7 @@ const pick = ({ name, key, version, optional }: SecretKeyRef, found: FoundSecret
   if (value === 'Forgotten')
     return absent(
       optional,
-      `version ${found.version} of secret ${quoted(name)} is shredded; key ${quoted(key)} is gone`,
+      `version ${found.version} of secret ${quoted(name)} is destroyed; key ${quoted(key)} is gone`,
     )
   if (value !== 'Undecryptable') return { content: value }
   const message = `key ${quoted(key)} of secret ${quoted(name)} cannot be decrypted; see: mcpctl describe secret/${name}`
