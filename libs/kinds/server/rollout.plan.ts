@@ -1,16 +1,12 @@
 import { changesOf } from './secret-versions.plan'
 import type { RolloutStrategy } from './server.decider'
+import { serverDefaults } from './server.kind'
 import type { Action, PlannedInstance, PlannedServer, Situation } from './server.plan'
 
 export type RolloutAction = Extract<Action, { type: 'schedule' | 'drain' }>
 
 /** One more first, and no old instance goes before a new one is available; the rules of a Kubernetes rolling update. */
-export const defaultStrategy: RolloutStrategy = {
-  maxSurge: 1,
-  maxUnavailable: 0,
-  minReadySeconds: 0,
-  progressDeadlineSeconds: 600,
-}
+export const defaultStrategy: RolloutStrategy = serverDefaults.strategy
 
 export const isLive = ({ state }: PlannedInstance): boolean => state !== 'draining'
 

@@ -40,6 +40,12 @@ export const serverKind = defineKind({
   ],
 })
 
+/** What holds where a server's spec does not say: one more first, and no old instance goes before a new one is available. */
+export const serverDefaults = {
+  strategy: { maxSurge: 1, maxUnavailable: 0, minReadySeconds: 0, progressDeadlineSeconds: 600 },
+  secretRotation: 'Restart',
+} as const
+
 /** The part of a server's spec that takes values from secrets. */
 export type SecretReferences = Pick<InstanceTemplate, 'env' | 'secretFiles'>
 

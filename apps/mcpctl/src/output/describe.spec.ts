@@ -50,6 +50,16 @@ describe('describe', () => {
     ])
   })
 
+  it('shows how a server is rolled out, also where its spec leaves it to the defaults', () => {
+    const shown = (spec: Record<string, unknown>) => describeObject(serverKind, server('github', { spec }), {}, now)
+    const rest = '\n +maxUnavailable=0\n +minReadySeconds=0\n +progressDeadlineSeconds=600\n'
+    expect(shown({})).toMatch(new RegExp(`^Strategy: +maxSurge=1${rest}`, 'm'))
+    expect(shown({})).toMatch(/^Secret Rotation: +Restart$/m)
+    const said = shown({ strategy: { maxSurge: 2 }, secretRotation: 'Manual' })
+    expect(said).toMatch(new RegExp(`^Strategy: +maxSurge=2${rest}`, 'm'))
+    expect(said).toMatch(/^Secret Rotation: +Manual$/m)
+  })
+
   it('shows which value of which secret a server takes, and where', () => {
     const secretRef = { name: 'gh', key: 'token' }
     const object = server('github', {

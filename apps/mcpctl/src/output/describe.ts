@@ -1,4 +1,5 @@
 import type { Condition, Kind, ResourceObject } from '@mcpctl/contracts'
+import { serverDefaults, serverKind } from '@mcpctl/kinds/server/server.kind'
 import { age } from './age'
 import type { Found } from './bundle'
 import { columnsOf, cell, valueAt } from './columns'
@@ -151,10 +152,16 @@ const statusValue = (field: string, value: unknown, now: number): string | strin
   return /(At|Since)$/.test(field) ? instant(value, now) : valueText(value)
 }
 
+/** What holds, said or not. */
+const effective = (kind: Kind, field: string, value: unknown): unknown => {
+  const preset: unknown = kind.name === serverKind.name ? Reflect.get(serverDefaults, field) : undefined
+  return isRecord(preset) && (value === undefined || isRecord(value)) ? { ...preset, ...value } : (value ?? preset)
+}
+
 const specLines = (kind: Kind, object: ResourceObject, elsewhere: readonly string[]): Line[] =>
   without(kind.fields, elsewhere).map((field): Line => {
     if (field === 'replicas') return ['Replicas', replicasText(object)]
-    return [titleOf(field), valueText(object.spec[field])]
+    return [titleOf(field), valueText(effective(kind, field, object.spec[field]))]
   })
 
 const without = (fields: readonly string[], elsewhere: readonly string[]): string[] =>
