@@ -23,7 +23,9 @@ export const memory = (name: string, replicas: number, more: Record<string, unkn
   ...more,
 })
 
-const counted = ({ spec, status }: ResourceObject): boolean =>
+/** A status of an earlier generation counts copies that are no longer wanted. */
+const counted = ({ metadata, spec, status }: ResourceObject): boolean =>
+  status['observedGeneration'] === metadata.generation &&
   ['replicas', 'updatedReplicas', 'availableReplicas'].every((field) => status[field] === spec['replicas'])
 
 /** Finds what runs for a store: handles (process ids, container ids) by instance uid. */

@@ -49,8 +49,9 @@ const conditionOf = ({ status }: ResourceObject, type: string): Condition | unde
 
 const available = (name: string) =>
   until(`${name} is available`, async () => {
-    const { spec, status } = await get(`servers/${name}`)
-    return status['phase'] === 'Running' && status['availableReplicas'] === spec['replicas']
+    const { metadata, spec, status } = await get(`servers/${name}`)
+    const isSeen = status['observedGeneration'] === metadata.generation
+    return isSeen && status['phase'] === 'Running' && status['availableReplicas'] === spec['replicas']
   })
 
 /** Calls a tool through the gateway. */
